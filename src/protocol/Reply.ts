@@ -18,6 +18,8 @@ export interface Follow {
   /** Event ids are `<token>:<seq>` (S-R1, S-R2). */
   readonly token: string
   readonly afterSeq: number
+  /** For a standalone stream (GET): the session whose queued messages it takes. Give the whole reply to `EventLog.follow`. */
+  readonly session?: string | undefined
   /** First an event with id `<token>:<afterSeq>` and empty data (S-R3); only for sessions ≥ 2025-11-25. */
   readonly priming: boolean
   /** Headers to add, for example the session id. */

@@ -7,7 +7,7 @@
  * a program that was cut off simply runs again and sends the same facts.
  *
  * Backends implement commits, reads and fencing. Scheduling, timers and
- * wake-ups are shared code (`internal/scheduler.ts`).
+ * wake-ups are shared code (`internal/fromBackend.ts`).
  *
  * All values (`data`, `payload`, `exit`, `result`, `value`) are JSON text,
  * opaque to the store. Times are milliseconds since the epoch.
@@ -67,7 +67,8 @@ export interface OpenSession {
 /**
  * A named fact of a session (initialized, log level, subscriptions) is replaced.
  * The same `writeKey` as the one that made the present value is a no-op.
- * Outcome: `Made`, or `Missing` for an unknown or ended session.
+ * Outcome: `Made`, or `Missing` for an unknown or ended session. Session writes
+ * count as activity (`SessionQuery.writtenBefore`) when they are fresh.
  *
  * @category models
  * @since 0.1.0
@@ -93,8 +94,12 @@ export interface EndSession {
 
 /**
  * Retention: removes an *ended* session with its streams, executions and
- * tombstones. Refused (`Made` with `fresh: false`) while the session is open or
- * one of its executions has no result. Outcome: `Made`, or `Missing`.
+ * tombstones, as if they had never been (tokens are not used again). Refused
+ * (`Made` with `fresh: false`) while the session is open or one of its
+ * executions has no result. Outcome: `Made`, or `Missing`.
+ *
+ * An execution belongs to the session of the stream that has its id; so do its
+ * child executions and theirs.
  *
  * @category models
  * @since 0.1.0
@@ -145,7 +150,8 @@ export interface OpenStream {
  * stream: nothing can be appended after it.
  *
  * Outcome: `Appended` with the seq that stands, `Closed` when the stream has
- * its last event and this key is not in it, `Missing` without a stream.
+ * its last event and this key is not in it (or it was forgotten), `Missing`
+ * without a stream.
  *
  * @category models
  * @since 0.1.0
@@ -160,7 +166,7 @@ export interface Append {
 
 /**
  * Retention: the events before `beforeSeq` can be forgotten. Outcome: `Made`,
- * or `Missing`.
+ * fresh when an event went; or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -173,7 +179,7 @@ export interface Trim {
 
 /**
  * An execution exists and must run until it has a result. Key: `id`.
- * Outcome: `Made`; `fresh: false` also for a forgotten one.
+ * Outcome: `Made`; `fresh: false` also for a forgotten execution or stream.
  *
  * @category models
  * @since 0.1.0
@@ -188,9 +194,10 @@ export interface StartExecution {
 }
 
 /**
- * A run begins that follows an unclean end. Key: (`id`, `boot`). Outcome:
- * `Recovering` with the number of recoveries since the execution last made
- * progress (a fresh step or a park), this one included; or `Missing`.
+ * A run begins that follows an unclean end. Key: (`id`, `boot`); only the last
+ * boot is kept. Outcome: `Recovering` with the number of recoveries since the
+ * execution last made progress (a fresh step or a park), this one included;
+ * `Completed`, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -227,8 +234,9 @@ export interface RecordStep {
 
 /**
  * A word from outside: an answer, a completed deferred, a fired timer, the end
- * of a child. Key: (`id`, `name`). Outcome: `Stands`, `Completed` when the
- * execution has its result (nothing is stored), or `Missing`.
+ * of a child. Key: (`id`, `name`). Disarms the timer of that name; a `waiting`
+ * park no longer stands. Outcome: `Stands`, `Completed` when the execution has
+ * its result (nothing is stored), or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -242,8 +250,9 @@ export interface Signal {
 
 /**
  * At the absolute time `at` the store itself commits `Signal(id, name, exit)`:
- * answer or deadline, the first wins. Key: (`id`, `name`). Outcome: `Armed`
- * with the time that stands, `Completed`, or `Missing`.
+ * answer or deadline, the first wins. Key: (`id`, `name`), which stays used when
+ * the timer has fired. Under the name of a signal that is already there nothing
+ * is armed. Outcome: `Armed` with the time that stands, `Completed`, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -258,8 +267,8 @@ export interface ArmTimer {
 
 /**
  * The execution is to be cancelled. The first mode stands. `safe`: at the next
- * point where it would wait. `now`: at once. Outcome: `Made`, `Completed`, or
- * `Missing`.
+ * point where it would wait. `now`: at once. A `waiting` or `stuck` park no
+ * longer stands. Outcome: `Made`, `Completed`, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -282,10 +291,12 @@ export interface Park {
   readonly id: string
   /** Number of signals in the snapshot that the run *started* with. */
   readonly seenSignals: number
+  /** The run knew of the cancel request, if there is one. */
+  readonly seenCancel: boolean
   /**
-   * - `waiting`: needs no run until it has more than `seenSignals` signals or is cancelled.
+   * - `waiting`: needs no run until it has more than `seenSignals` signals or a cancel request that it has not seen.
    * - `stopped`: ended by an orderly shutdown; runs again at the next `drive`, which is no recovery.
-   * - `stuck`: runs again only after `Resume` or `RequestCancel`.
+   * - `stuck`: runs again only after `Resume` or a cancel request that it has not seen.
    */
   readonly state: "waiting" | "stopped" | "stuck"
   /** Why, for operators. JSON text. */
@@ -294,7 +305,7 @@ export interface Park {
 
 /**
  * An operator lets a parked or stuck execution run again; its recoveries count
- * from zero. Outcome: `Made`, `Completed`, or `Missing`.
+ * from zero. Outcome: `Made`, fresh when it was parked; `Completed`, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -305,8 +316,10 @@ export interface Resume {
 }
 
 /**
- * The result; the execution never runs again, its timers are gone. Outcome:
- * `Stands` with the result that stands, or `Missing`.
+ * The result; the execution never runs again, its timers are gone. A parent
+ * gets the result as its signal `child/<id>`, in the same breath. Outcome:
+ * `Stands` with the result that stands, `Completed` when it was forgotten, or
+ * `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -319,9 +332,10 @@ export interface Complete {
 
 /**
  * Retention: a completed execution, or a closed stream without one, shrinks to
- * a tombstone (id, digest), so that a repeat is refused and never run again.
- * Refused (`Made`, `fresh: false`) before it is complete. Outcome: `Made`, or
- * `Missing`.
+ * a tombstone (the `StreamRecord`; of an execution only its id), so that a
+ * repeat is refused and never run again. `execution` and `list` do not show it;
+ * writes to it are `Completed`. Refused (`Made`, `fresh: false`) before it is
+ * complete. Outcome: `Made`, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -355,7 +369,7 @@ export type Outcome =
   | { readonly _tag: "Closed" }
   | { readonly _tag: "Recovering"; readonly fresh: boolean; readonly recoveries: number }
   | { readonly _tag: "Armed"; readonly fresh: boolean; readonly at: number }
-  /** `parked: false`: there is news, run again. */
+  /** `parked: false`: there is news, the execution is not parked and runs again. */
   | { readonly _tag: "Parked"; readonly parked: boolean }
   | { readonly _tag: "Completed" }
   | { readonly _tag: "Missing" }
@@ -505,7 +519,7 @@ export interface ExecutionQuery {
 export interface SessionQuery {
   readonly principal?: string | undefined
   readonly ended?: boolean | undefined
-  /** Sessions whose last `OpenSession` or `SetSession` is older than this time. */
+  /** Sessions whose last fresh `OpenSession` or `SetSession` is older than this time. */
   readonly writtenBefore?: number | undefined
 }
 
@@ -592,7 +606,8 @@ export class Store extends Context.Service<Store, {
    * The same queue, in the same order; returns when the writes are queued and
    * waits only while more than 1 MiB or 1,000 writes are pending. For events
    * whose order is the queue's and which nobody sees before they are stored. A
-   * submit that cannot be stored makes the next `commit` of this store fail.
+   * submit whose write failed stays in the queue: a commit succeeds only when
+   * all that was submitted before it is stored.
    */
   readonly submit: (writes: NonEmptyReadonlyArray<Write>) => Effect.Effect<void, StoreError>
   readonly key: (name: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>

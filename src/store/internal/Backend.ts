@@ -45,14 +45,19 @@ export interface Backend {
   readonly streams: (query: StreamQuery, after: number, limit: number) => Page<StreamRecord>
   readonly list: (query: ExecutionQuery, after: number, limit: number) => Page<ExecutionSummary>
   /**
-   * Executions that must run when the driver starts: without a result, and not
-   * parked (`cutOff`), or parked as `waiting` with newer signals or a cancel
-   * request (`cutOff`, since their run may have begun), or parked as `stopped`.
+   * Executions that must run when the driver starts: those whose state is
+   * `running` (`cutOff`: their last run ended with its process, or may have) or
+   * `stopped`. News makes a park void (`Signal`, `RequestCancel`), so no more
+   * than the park has to be looked at.
    */
   readonly runnable: (
     after: number,
     limit: number
   ) => Page<{ readonly id: string; readonly cutOff: boolean }>
+  /** Where one execution stands, without its steps; undefined also for a forgotten one. */
+  readonly standing: (
+    id: string
+  ) => { readonly parent: string | undefined; readonly state: ExecutionSummary["state"] } | undefined
   /** Time of the earliest armed timer. */
   readonly nextTimer: () => number | undefined
   /** Timers due at `now`, earliest first, at most `limit`. */

@@ -42,6 +42,8 @@ export interface Page {
 export interface Follower {
   /** Waits for events after the last page. A page that is already there costs one read, none when it is in memory. */
   readonly next: Effect.Effect<Page, StoreError>
+  /** As `next`, without waiting: the page is empty and not `closed` when there is nothing new. */
+  readonly poll: Effect.Effect<Page, StoreError>
   /** Idempotent, synchronous; for `Effect.ensuring`. */
   readonly close: () => void
 }

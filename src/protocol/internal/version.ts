@@ -1,0 +1,199 @@
+/**
+ * One protocol version: the stock adapter's codecs and handlers, each method
+ * compiled once.
+ *
+ * @internal
+ */
+import type * as McpProtocol from "effect/ai/McpProtocol"
+import type * as McpSchema from "effect/ai/McpSchema"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Headers from "effect/http/Headers"
+import type * as Rpc from "effect/rpc/Rpc"
+import * as Schema from "effect/Schema"
+import * as JsonRpc from "../../session/JsonRpc.ts"
+import { type Announcement, toNotification } from "./announcements.ts"
+import {
+  type CanonicalNotification,
+  checkTable,
+  type Core,
+  type HandlerTable,
+  type InstallationTarget,
+  isWireError,
+  type Lifecycle,
+  type ToolOutcome
+} from "./shapes.ts"
+
+/** A notification in a version's form. */
+export interface Projected {
+  readonly method: string
+  readonly params: Schema.Json
+}
+
+export interface Version {
+  readonly adapter: McpProtocol.ProtocolAdapter
+  /** What the version understands under a method name. */
+  readonly kind: (method: string) => "Request" | "Notification" | undefined
+  /**
+   * Decodes the params of a client's request or notification. Fails with the
+   * error of the wire: −32601 for an unknown method, else −32602.
+   */
+  readonly decode: (method: string, params: unknown) => Effect.Effect<unknown, JsonRpc.ErrorObject>
+  /** Runs a handler on the calling fiber, with a payload that `decode` gave, and encodes its result. */
+  readonly invoke: (method: string, payload: unknown) => Effect.Effect<Schema.Json, unknown, McpSchema.McpServerClient>
+  /** As `invoke` of `tools/call`, for a call that the registry has already run. */
+  readonly projectTool: (
+    payload: unknown,
+    exit: Exit.Exit<ToolOutcome, unknown>
+  ) => Effect.Effect<Schema.Json, unknown, McpSchema.McpServerClient>
+  /** The error of the wire for a failure of `invoke`; −32603 for what is none. */
+  readonly encodeError: (method: string, error: unknown) => Effect.Effect<JsonRpc.ErrorObject>
+  /** The answer to `initialize` (S-L1). */
+  readonly initialize: (params: unknown) => Effect.Effect<JsonRpc.Answer>
+  /** A notification in this version's form, `undefined` where it has none. */
+  readonly project: (notification: CanonicalNotification) => Effect.Effect<Projected | undefined>
+  /** JSON text of the notification that tells a session of an announcement, `undefined` where the version has none. */
+  readonly announce: (announcement: Announcement) => Effect.Effect<string | undefined>
+}
+
+interface Method {
+  readonly kind: "Request" | "Notification"
+  readonly rpc: Rpc.AnyWithProps
+  readonly decode: (params: unknown) => Effect.Effect<unknown, unknown>
+  readonly encodeResult: (result: unknown) => Effect.Effect<Schema.Json, unknown>
+  readonly encodeError: (error: unknown) => Effect.Effect<Schema.Json, unknown>
+}
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(options: {
+  readonly adapter: McpProtocol.ProtocolAdapter
+  readonly core: Core
+  readonly lifecycle: Lifecycle
+  readonly target: InstallationTarget["context"]
+}): Effect.fn.Return<Version> {
+  const { adapter } = options
+  const handlers = yield* install(adapter, options.core, options.lifecycle, options.target)
+  const projector = yield* install(adapter, recordedCore(options.core), options.lifecycle, options.target)
+  const methods = compileMethods(adapter)
+
+  const decode: Version["decode"] = (name, params) => {
+    const method = methods.get(name)
+    return method === undefined
+      ? Effect.fail({ code: JsonRpc.ErrorCode.MethodNotFound, message: `Method not found: ${name}` })
+      : Effect.mapError(method.decode(params), () => invalidParams)
+  }
+  const run = (table: HandlerTable, name: string, payload: unknown) => {
+    const method = methods.get(name)!
+    return Effect.flatMap(table[name]!(payload, { ...invocation, rpc: method.rpc }), method.encodeResult)
+  }
+  const invoke: Version["invoke"] = (name, payload) => run(handlers, name, payload)
+  const encodeError: Version["encodeError"] = (name, error) => {
+    const method = methods.get(name)
+    return method === undefined || !isWireError(error)
+      ? Effect.succeed(internalError)
+      : Effect.match(method.encodeError(error), {
+        onFailure: () => internalError,
+        onSuccess: (encoded) => isWireError(encoded) ? encoded as JsonRpc.ErrorObject : internalError
+      })
+  }
+  const project: Version["project"] = (notification) =>
+    Effect.flatMap(adapter.projectNotification(notification), (projected) => {
+      const rpc = projected && adapter.serverNotificationRpcs.requests.get(projected.tag)
+      return rpc === undefined
+        ? Effect.undefined
+        : Effect.map(adapter.payloadCodecs(rpc).encode(projected!.payload), (params) => ({
+          method: projected!.tag,
+          params: params as Schema.Json
+        }))
+    }).pipe(Effect.orDie)
+
+  return {
+    adapter,
+    kind: (name) => methods.get(name)?.kind,
+    decode,
+    invoke,
+    projectTool: (payload, exit) => Effect.provideService(run(projector, "tools/call", payload), Recorded, exit),
+    encodeError,
+    initialize: (params) =>
+      decode("initialize", params).pipe(
+        // The handler asks for no client: there is none before it is done.
+        Effect.flatMap((payload) => run(handlers, "initialize", payload) as Effect.Effect<Schema.Json, unknown>),
+        Effect.matchEffect({
+          onFailure: (error) => Effect.map(encodeError("initialize", error), (error): JsonRpc.Answer => ({ error })),
+          onSuccess: (result) => Effect.succeed<JsonRpc.Answer>({ result })
+        })
+      ),
+    project,
+    announce: (announcement) =>
+      Effect.map(
+        project(toNotification(announcement)),
+        (projected) => projected && JSON.stringify({ jsonrpc: "2.0", ...projected })
+      )
+  }
+})
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+const invalidParams: JsonRpc.ErrorObject = {
+  code: JsonRpc.ErrorCode.InvalidParams,
+  message: "Invalid method parameters"
+}
+
+const internalError: JsonRpc.ErrorObject = { code: JsonRpc.ErrorCode.InternalError, message: "Internal error" }
+
+/** What a handler is told of the transport. Ours has no numbered clients. */
+const invocation = { client: { id: 0 }, requestId: 0, headers: Headers.empty }
+
+const install = Effect.fnUntraced(function*(
+  adapter: McpProtocol.ProtocolAdapter,
+  core: Core,
+  lifecycle: Lifecycle,
+  context: InstallationTarget["context"]
+) {
+  let table: HandlerTable | undefined
+  const target: InstallationTarget = {
+    context,
+    install: (_protocol, _rpcs, handlers) =>
+      Effect.sync(() => {
+        table = handlers
+      })
+  }
+  yield* adapter.installHandlers(core, lifecycle, target) as Effect.Effect<void>
+  return checkTable(adapter.protocolVersion, table)
+})
+
+/** The exit of the call that `projectTool` is about. */
+const Recorded = Context.Reference<Exit.Exit<ToolOutcome, unknown> | undefined>(
+  "effect-durable-mcp/protocol/stock/Recorded",
+  { defaultValue: () => undefined }
+)
+
+/** A registry whose tool call has already been made. */
+const recordedCore = (core: Core): Core => ({
+  ...core,
+  tools: {
+    ...core.tools,
+    call: () => Effect.flatMap(Recorded, (exit) => exit ?? Effect.die("projectTool without an exit"))
+  }
+})
+
+const encoder = (schema: Schema.Top): (value: unknown) => Effect.Effect<Schema.Json, unknown> =>
+  Schema.encodeUnknownEffect(Schema.toCodecJson(schema)) as (value: unknown) => Effect.Effect<Schema.Json, unknown>
+
+const compileMethods = (adapter: McpProtocol.ProtocolAdapter): ReadonlyMap<string, Method> => {
+  const methods = new Map<string, Method>()
+  for (const [name, any] of adapter.clientRpcs.requests) {
+    const rpc = any as Rpc.AnyWithProps
+    methods.set(name, {
+      kind: adapter.clientNotificationRpcs.requests.has(name) ? "Notification" : "Request",
+      rpc,
+      decode: adapter.payloadCodecs(rpc).decode,
+      encodeResult: encoder(rpc.successSchema),
+      encodeError: encoder(rpc.errorSchema)
+    })
+  }
+  return methods
+}

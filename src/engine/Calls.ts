@@ -82,6 +82,11 @@ export class Calls extends Context.Service<Calls, {
     readonly principal: string
     readonly answer: JsonRpc.Answer
   }) => Effect.Effect<"Accepted" | "Unknown", StoreError>
+  /**
+   * The page of a URL elicitation is done: its question ends, and the client
+   * that was asked is told (S-E8). Unknown and finished ids are ignored.
+   */
+  readonly completeElicitation: (elicitationId: string) => Effect.Effect<void, StoreError>
   /** Calls whose run is in this process, by session. */
   readonly inFlight: (session: string) => number
 }>()("effect-durable-mcp/engine/Calls") {}

@@ -1,0 +1,50 @@
+/**
+ * One timer for all followers: thousands of silent responses cost one wake-up a
+ * second, not a timer each.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+interface Entry {
+  readonly at: number
+  readonly ring: () => void
+}
+
+/** Calls `ring` once, at `at` (ms since the epoch) or up to `resolution` later; or when all are rung. */
+export interface Alarm {
+  readonly set: (at: number, ring: () => void) => () => void
+  readonly ringAll: () => void
+}
+
+/** Runs until the scope closes. `resolution` in ms. */
+export const make = Effect.fnUntraced(function*(
+  resolution: number
+): Effect.fn.Return<Alarm, never, Scope.Scope> {
+  const entries = new Set<Entry>()
+  const ringUntil = (now: number) => {
+    for (const entry of entries) {
+      if (entry.at <= now) {
+        entries.delete(entry)
+        entry.ring()
+      }
+    }
+  }
+  yield* Effect.sleep(resolution).pipe(
+    Effect.andThen(Effect.map(Clock.currentTimeMillis, ringUntil)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return {
+    set: (at, ring) => {
+      const entry = { at, ring }
+      entries.add(entry)
+      return () => {
+        entries.delete(entry)
+      }
+    },
+    ringAll: () => ringUntil(Infinity)
+  }
+})

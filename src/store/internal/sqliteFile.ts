@@ -1,0 +1,234 @@
+/**
+ * Opening a database file: who may hold it, whether it is whole, how it is
+ * written.
+ *
+ * @internal
+ */
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { StoreError } from "../StoreError.ts"
+import * as Errors from "./sqliteErrors.ts"
+import * as Schema from "./sqliteSchema.ts"
+
+/** @internal */
+export interface OpenOptions {
+  readonly filename: string
+  readonly synchronous: "FULL" | "NORMAL"
+  readonly maxPageCount: number | undefined
+  readonly migrations: ReadonlyArray<Schema.Migration>
+}
+
+/** An open database that no other store holds. */
+export interface OpenFile {
+  readonly db: DatabaseSync
+  /** As errors name it: absolute, links resolved. */
+  readonly file: string
+  /** Closes the database, then lets others have it. Idempotent. */
+  readonly close: () => void
+}
+
+/** How long a commit waits for another program's write transaction, in milliseconds: it blocks the event loop. */
+const busyTimeout = 1_000
+
+/** The WAL is cut back to this size after a checkpoint, in bytes; SQLite checkpoints every 1,000 pages (4 MiB). */
+const journalSizeLimit = 16 * 1024 * 1024
+
+/** @internal */
+export const memory = ":memory:"
+
+/** @internal */
+export const open = (options: OpenOptions): OpenFile => {
+  if (options.filename === memory) {
+    return configure(new DatabaseSync(memory), memory, options, () => {})
+  }
+  const file = resolve(options.filename)
+  const release = lock(file)
+  try {
+    // Before SQLite opens the file: closing any descriptor of it would drop the locks that SQLite holds on it.
+    const isWhole = inspect(file)
+    return configure(new DatabaseSync(file, { timeout: busyTimeout }), file, options, release, isWhole)
+  } catch (cause) {
+    release()
+    throw Errors.fromCause(file, cause)
+  }
+}
+
+const configure = (
+  db: DatabaseSync,
+  file: string,
+  options: OpenOptions,
+  release: () => void,
+  isWhole = true
+): OpenFile => {
+  try {
+    if (!isWhole) check(db, file)
+    Schema.verify(db, file, options.migrations)
+    // Without auto_vacuum: what `Forget` frees is used again, so the file levels off at its high-water mark. Keeping
+    // track of every page's owner in order to give space back would be paid at each commit.
+    if (file !== memory) {
+      const mode = Object.values(db.prepare("PRAGMA journal_mode = WAL").get() ?? {})[0]
+      if (mode !== "wal") {
+        throw Errors.io(file, `its volume does not support SQLite's write-ahead log (journal mode is ${mode})`)
+      }
+    }
+    db.exec(`
+      PRAGMA synchronous = ${options.synchronous};
+      PRAGMA fullfsync = ${options.synchronous === "FULL" ? 1 : 0};
+      PRAGMA journal_size_limit = ${journalSizeLimit};
+      PRAGMA temp_store = MEMORY;
+    `)
+    if (options.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPageCount}`)
+    Schema.migrate(db, options.migrations)
+  } catch (cause) {
+    db.close()
+    throw Errors.fromCause(file, cause)
+  }
+  let isOpen = true
+  return {
+    db,
+    file,
+    close: () => {
+      if (!isOpen) return
+      isOpen = false
+      try {
+        db.close()
+      } finally {
+        release()
+      }
+    }
+  }
+}
+
+/** Two names of one file must lead to one lock. */
+const resolve = (filename: string): string => {
+  const absolute = Path.resolve(filename)
+  try {
+    if (Fs.existsSync(absolute)) return Fs.realpathSync(absolute)
+    return Path.join(Fs.realpathSync(Path.dirname(absolute)), Path.basename(absolute))
+  } catch (cause) {
+    throw new StoreError({
+      reason: "Io",
+      message: `${absolute}: its folder does not exist or cannot be entered. Create it, or set another filename.`,
+      cause
+    })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// one process per file
+// -----------------------------------------------------------------------------
+
+/** For people: whom to stop. Never consulted to decide anything, since pids lie in containers. */
+interface Holder {
+  readonly pid: number
+  readonly host: string
+  readonly since: string
+}
+
+const holderFile = (file: string) => `${file}.holder`
+
+/**
+ * An exclusive transaction that is never ended, on a database beside the file:
+ * a second store fails at once, in another process or in this one, and the
+ * operating system frees it with the process, however that ends.
+ */
+const lock = (file: string): () => void => {
+  const lockFile = `${file}.lock`
+  let db: DatabaseSync | undefined
+  try {
+    create(lockFile)
+    db = new DatabaseSync(lockFile, { timeout: 0 })
+    db.exec("BEGIN EXCLUSIVE")
+  } catch (cause) {
+    db?.close()
+    throw Errors.isBusy(cause) ? inUse(file, cause) : Errors.fromCause(file, cause)
+  }
+  const held = db
+  try {
+    const holder: Holder = { pid: process.pid, host: Os.hostname(), since: new Date().toISOString() }
+    Fs.writeFileSync(holderFile(file), JSON.stringify(holder))
+  } catch {
+    // The name is a courtesy; the lock holds without it.
+  }
+  return () => {
+    Fs.rmSync(holderFile(file), { force: true })
+    held.close()
+  }
+}
+
+const inUse = (file: string, cause: unknown): StoreError => {
+  let who = "another process"
+  try {
+    const holder: Partial<Holder> = JSON.parse(Fs.readFileSync(holderFile(file), "utf8"))
+    who = `process ${holder.pid} on ${holder.host} since ${holder.since}`
+  } catch {
+    // Not written yet, or gone.
+  }
+  return new StoreError({
+    reason: "InUse",
+    message: `${file} is in use by ${who}. One process at a time may hold it: stop that one, or set another filename.`,
+    cause
+  })
+}
+
+// -----------------------------------------------------------------------------
+// is it ours, is it whole
+// -----------------------------------------------------------------------------
+
+const magic = "SQLite format 3\0"
+
+/**
+ * The store holds session ids and keys: its file is for this user only. SQLite
+ * gives `-wal` and `-shm` the same mode. A file that exists is not even opened:
+ * closing it would drop the locks that another store in this process has on it.
+ */
+const create = (file: string): void => {
+  try {
+    Fs.closeSync(Fs.openSync(file, "wx", 0o600))
+  } catch (cause) {
+    if (!Errors.isErrno(cause, "EEXIST")) throw cause
+  }
+}
+
+/**
+ * Looks at the file as it lies on disk. False when its size contradicts its
+ * header, which a cut-off checkpoint leaves behind too: then the pages decide.
+ */
+const inspect = (file: string): boolean => {
+  const size = Fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  if (size === 0) {
+    const log = Fs.statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0
+    // SQLite would delete the log, and with it whatever was not yet copied into the file.
+    if (log > 0) throw Errors.corrupt(file, "it is empty or gone, but its -wal file holds data")
+    create(file)
+    return true
+  }
+  const header = readHeader(file)
+  if (header.toString("latin1", 0, magic.length) !== magic) {
+    throw Errors.notADatabase(file, "is not an SQLite database")
+  }
+  if (header.length < headerSize) throw Errors.corrupt(file, `it ends after ${header.length} bytes`)
+  // https://sqlite.org/fileformat.html: page size at 16 (1 means 65,536), pages at 28
+  const pageSize = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16)
+  return header.readUInt32BE(28) * pageSize === size
+}
+
+const headerSize = 100
+
+const readHeader = (file: string): Buffer => {
+  const descriptor = Fs.openSync(file, "r")
+  try {
+    const buffer = Buffer.alloc(headerSize)
+    return buffer.subarray(0, Fs.readSync(descriptor, buffer, 0, headerSize, 0))
+  } finally {
+    Fs.closeSync(descriptor)
+  }
+}
+
+/** Reads the whole file, so only where there is a doubt. */
+const check = (db: DatabaseSync, file: string): void => {
+  const first = Object.values(db.prepare("PRAGMA quick_check(1)").get() ?? {})[0]
+  if (first !== "ok") throw Errors.corrupt(file, String(first))
+}

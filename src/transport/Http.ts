@@ -119,7 +119,10 @@ export const layer = (
       const refusal = admit(request)
       if (refusal !== undefined) return Effect.succeed(refusal)
       const incoming: Incoming = { principal: Sessions.anonymous, headers: request.headers }
-      const response = request.method === "POST"
+      const response: Effect.Effect<
+        HttpServerResponse.HttpServerResponse,
+        StoreError | HttpServerError.HttpServerError
+      > = request.method === "POST"
         ? post(request, incoming)
         : Effect.flatMap(request.method === "GET" ? era.get(incoming) : era.delete(incoming), respond)
       return response.pipe(

@@ -4,9 +4,11 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
-import type { EventRecord } from "../store/Store.ts"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type EventRecord, Store } from "../store/Store.ts"
 import type { StoreError } from "../store/StoreError.ts"
+import { Outbox } from "./Outbox.ts"
 
 /**
  * Where to read on.
@@ -58,3 +60,91 @@ export class EventLog extends Context.Service<EventLog, {
   /** Whether somebody in this process reads this stream now. */
   readonly isFollowed: (stream: string) => boolean
 }>()("effect-durable-mcp/session/EventLog") {}
+
+/** Bounds what a slow reader holds in memory. */
+const pageSize = 64
+
+const isNews = (page: Page): boolean => page.events.length > 0 || page.closed
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = Effect.gen(function*() {
+  const store = yield* Store
+  const outbox = yield* Outbox
+  const followers = new Map<string, number>()
+
+  const none: Page = { events: [], closed: false }
+  const end: Page = { events: [], closed: true }
+
+  const followCall = (stream: string, afterSeq: number): Follower => {
+    let seq = afterSeq
+    // Registered before the first read, so that no event falls between.
+    const watch = store.watch({ _tag: "Stream", stream })
+    const poll: Effect.Effect<Page, StoreError> = Effect.map(
+      Effect.suspend(() => store.events(stream, seq, pageSize)),
+      (page) => {
+        // What was trimmed under a reader is gone: it has to come again, and is told so.
+        if (page.trimmed) return end
+        const newest = page.events.at(-1)
+        if (newest !== undefined) seq = newest.seq
+        return page
+      }
+    )
+    const next: Effect.Effect<Page, StoreError> = Effect.flatMap(
+      poll,
+      (page) => isNews(page) ? Effect.succeed(page) : Effect.flatMap(watch.next, () => next)
+    )
+    return { next, poll, close: watch.close }
+  }
+
+  const followStandalone = (session: string, stream: string, afterSeq: number): Follower => {
+    let seq = afterSeq
+    const reader = outbox.read(session, stream)
+    const poll: Effect.Effect<Page, StoreError> = Effect.flatMap(
+      reader.move,
+      (ended) =>
+        Effect.map(Effect.suspend(() => store.events(stream, seq, pageSize)), (page) => {
+          const newest = page.events.at(-1)
+          if (newest !== undefined) seq = newest.seq
+          return isNews(page) ? page : ended ? end : none
+        })
+    )
+    const next: Effect.Effect<Page, StoreError> = Effect.flatMap(
+      poll,
+      (page) => isNews(page) ? Effect.succeed(page) : Effect.flatMap(reader.wait, () => next)
+    )
+    return { next, poll, close: reader.close }
+  }
+
+  return EventLog.of({
+    follow: ({ afterSeq, session, stream }) =>
+      Effect.sync(() => {
+        const follower = session === undefined
+          ? followCall(stream, afterSeq)
+          : followStandalone(session, stream, afterSeq)
+        followers.set(stream, (followers.get(stream) ?? 0) + 1)
+        let open = true
+        return {
+          next: follower.next,
+          poll: follower.poll,
+          close: () => {
+            if (!open) return
+            open = false
+            follower.close()
+            const left = followers.get(stream)! - 1
+            if (left === 0) followers.delete(stream)
+            else followers.set(stream, left)
+          }
+        }
+      }),
+    isFollowed: (stream) => followers.has(stream)
+  })
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<EventLog, never, Store | Outbox> = Layer.effect(EventLog)(make)

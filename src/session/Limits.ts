@@ -27,7 +27,7 @@ export const OpenSessions: Context.Reference<number> = Context.Reference("effect
  * @category configuration
  * @since 0.1.0
  */
-export const IdleTimeout: Context.Reference<Duration.Input> = Context.Reference(
+export const IdleTimeout: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
   "effect-durable-mcp/session/IdleTimeout",
   { defaultValue: () => "24 hours" }
 )
@@ -39,7 +39,7 @@ export const IdleTimeout: Context.Reference<Duration.Input> = Context.Reference(
  * @category configuration
  * @since 0.1.0
  */
-export const CacheTimeout: Context.Reference<Duration.Input> = Context.Reference(
+export const CacheTimeout: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
   "effect-durable-mcp/session/CacheTimeout",
   { defaultValue: () => "1 minute" }
 )
@@ -94,7 +94,7 @@ export const StandaloneStreams: Context.Reference<number> = Context.Reference(
  * @category configuration
  * @since 0.1.0
  */
-export const CallRetention: Context.Reference<Duration.Input> = Context.Reference(
+export const CallRetention: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
   "effect-durable-mcp/session/CallRetention",
   { defaultValue: () => "1 hour" }
 )

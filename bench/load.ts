@@ -3,7 +3,7 @@
  * own. Reads jobs from its channel to the parent and answers each with one
  * result.
  */
-import { open, type McpConnection } from "./internal/McpConnection.ts"
+import { type McpConnection, open } from "./internal/McpConnection.ts"
 
 /** Calls one tool over `connections` sessions for `seconds`, each as fast as its answers come. */
 export interface Job {

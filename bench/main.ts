@@ -19,50 +19,59 @@ import { comparison, marginalStep } from "./internal/Throughput.ts"
 
 const parts = ["echo", "progress", "step", "start", "replay", "memory"] as const
 
-const bench = Command.make("bench", {
-  only: Flag.Literals("only", parts).pipe(
-    Flag.withDescription("Measure only this; may be given more than once"),
-    Flag.atLeast(0)
-  ),
-  long: Flag.Boolean("long").pipe(
-    Flag.withDescription("More rounds and longer windows: about 15 minutes instead of 4"),
-    Flag.withDefault(false)
-  ),
-  rounds: Flag.Int("rounds").pipe(
-    Flag.withDescription("Rounds of each measurement; default 3, with --long 7"),
-    Flag.optional
-  ),
-  json: Flag.String("json").pipe(
-    Flag.withDescription("File for all rounds"),
-    Flag.withDefault(".artifacts/bench.json")
-  )
-}, Effect.fnUntraced(function*({ json, long, only, rounds: wanted }) {
-  const fs = yield* FileSystem.FileSystem
-  const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
-  const rounds = wanted._tag === "Some" ? wanted.value : long ? 7 : 3
-  const seconds = long ? 6 : 3
-  if (!Machine.available) {
-    yield* Console.error("Not Linux: nothing is pinned to a core, and CPU times read 0.")
-  }
-  const rows: Array<Row> = []
-  if (asked("echo") || asked("progress")) {
-    rows.push(...yield* comparison({ rounds, seconds, echo: asked("echo"), progress: asked("progress") }))
-  }
-  if (asked("step")) {
-    rows.push(...yield* marginalStep({ rounds, seconds }))
-  }
-  if (asked("start")) {
-    rows.push(...yield* start({ rounds }))
-  }
-  if (asked("replay")) {
-    rows.push(...yield* replay({ rounds }))
-  }
-  if (asked("memory")) {
-    rows.push(...yield* memory({ sessions: long ? 8000 : 2000 }))
-  }
-  yield* Console.log(`\n${render(Servers.names, rows)}\n\nMedians of ${rounds} interleaved rounds. All rounds: ${json}`)
-  yield* fs.writeFileString(json, JSON.stringify({ at: new Date().toISOString(), rounds, seconds, rows }, undefined, 2))
-}))
+const bench = Command.make(
+  "bench",
+  {
+    only: Flag.Literals("only", parts).pipe(
+      Flag.withDescription("Measure only this; may be given more than once"),
+      Flag.atLeast(0)
+    ),
+    long: Flag.Boolean("long").pipe(
+      Flag.withDescription("More rounds and longer windows: about 15 minutes instead of 4"),
+      Flag.withDefault(false)
+    ),
+    rounds: Flag.Int("rounds").pipe(
+      Flag.withDescription("Rounds of each measurement; default 3, with --long 7"),
+      Flag.optional
+    ),
+    json: Flag.String("json").pipe(
+      Flag.withDescription("File for all rounds"),
+      Flag.withDefault(".artifacts/bench.json")
+    )
+  },
+  Effect.fnUntraced(function*({ json, long, only, rounds: wanted }) {
+    const fs = yield* FileSystem.FileSystem
+    const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
+    const rounds = wanted._tag === "Some" ? wanted.value : long ? 7 : 3
+    const seconds = long ? 6 : 3
+    if (!Machine.available) {
+      yield* Console.error("Not Linux: nothing is pinned to a core, and CPU times read 0.")
+    }
+    const rows: Array<Row> = []
+    if (asked("echo") || asked("progress")) {
+      rows.push(...yield* comparison({ rounds, seconds, echo: asked("echo"), progress: asked("progress") }))
+    }
+    if (asked("step")) {
+      rows.push(...yield* marginalStep({ rounds, seconds }))
+    }
+    if (asked("start")) {
+      rows.push(...yield* start({ rounds }))
+    }
+    if (asked("replay")) {
+      rows.push(...yield* replay({ rounds }))
+    }
+    if (asked("memory")) {
+      rows.push(...yield* memory({ sessions: long ? 8000 : 2000 }))
+    }
+    yield* Console.log(
+      `\n${render(Servers.names, rows)}\n\nMedians of ${rounds} interleaved rounds. All rounds: ${json}`
+    )
+    yield* fs.writeFileString(
+      json,
+      JSON.stringify({ at: new Date().toISOString(), rounds, seconds, rows }, undefined, 2)
+    )
+  })
+)
 
 bench.pipe(
   Command.withDescription("Measures the server beside the official SDK v1 and Effect's own"),

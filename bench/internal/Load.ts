@@ -36,7 +36,8 @@ export const start = (core: number): Effect.Effect<Load, never, Scope.Scope> =>
         })
       child.once("message", () =>
         resume(Effect.succeed({ load: { pid: child.pid ?? 0, run }, close: () => child.disconnect() })))
-      child.once("error", (error) => resume(Effect.die(error)))
+      child.once("error", (error) =>
+        resume(Effect.die(error)))
     }),
     ({ close }) => Effect.sync(close)
   ).pipe(Effect.map(({ load }) => load))

@@ -41,7 +41,9 @@ export const render = (servers: ReadonlyArray<string>, rows: ReadonlyArray<Row>)
     .map((line) =>
       line
         .map((cell, column) =>
-          column < 2 || column === line.length - 1 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
+          column < 2 || column === line.length - 1
+            ? cell.padEnd(widths[column] ?? 0)
+            : cell.padStart(widths[column] ?? 0)
         )
         .join("  ")
         .trimEnd()

@@ -55,9 +55,9 @@ const Registrations = McpServer.toolkit(Tools).pipe(Layer.provide(Tools.toLayer(
   })
 }))))
 
-const Listening = Layer.effectDiscard(HttpServer.addressFormattedWith((address) =>
-  Effect.sync(() => process.stdout.write(`listening ${address}/mcp\n`))
-))
+const Listening = Layer.effectDiscard(
+  HttpServer.addressFormattedWith((address) => Effect.sync(() => process.stdout.write(`listening ${address}/mcp\n`)))
+)
 
 const Mcp = McpServer.layerHttp({
   name: "effect",

@@ -3,21 +3,21 @@
  *
  * @internal
  */
-import type { DatabaseSync } from "node:sqlite"
 import type { ExecutionRecord, ExecutionSummary, SessionRecord, StreamRecord } from "../Store.ts"
 import type { Backend, Page } from "./Backend.ts"
 import * as Errors from "./sqliteErrors.ts"
+import type { OpenFile } from "./sqliteFile.ts"
 import type { SessionRow, StreamRow, SummaryRow } from "./sqliteStatements.ts"
 import * as Statements from "./sqliteStatements.ts"
 import * as Writes from "./sqliteWrites.ts"
 
 /**
  * Nothing is cached between calls: what a rolled-back transaction undoes is
- * undone everywhere. `isOpen` turns false when the file was given up.
+ * undone everywhere.
  *
  * @internal
  */
-export const make = (db: DatabaseSync, file: string, isOpen: () => boolean): Backend => {
+export const make = ({ db, file, isOpen }: OpenFile): Backend => {
   const statements = Statements.prepare(db)
 
   const guard = <A>(body: () => A): A => {

@@ -25,6 +25,7 @@ export interface OpenFile {
   readonly db: DatabaseSync
   /** As errors name it: absolute, links resolved. */
   readonly file: string
+  readonly isOpen: () => boolean
   /** Closes the database, then lets others have it. Idempotent. */
   readonly close: () => void
 }
@@ -89,6 +90,7 @@ const configure = (
   return {
     db,
     file,
+    isOpen: () => isOpen,
     close: () => {
       if (!isOpen) return
       isOpen = false

@@ -185,9 +185,9 @@ export const prepare = (db: DatabaseSync) => {
     ),
     closeStream: sql<[no: number, now: number]>("UPDATE stream SET closed_at = ?2 WHERE no = ?1"),
     trimStream: sql<[no: number, keptFrom: number]>("UPDATE stream SET kept_from = ?2 WHERE no = ?1"),
-    buryStream: sql<[no: number]>(
-      `UPDATE stream SET tombstone = 1,
-      tombstone_seq = coalesce((SELECT max(seq) FROM event WHERE stream = stream.no), 0) WHERE no = ?`
+    buryStream: sql<[no: number, lastSeq: number, now: number]>(
+      `UPDATE stream SET tombstone = 1, tombstone_seq = ?2, kept_from = ?2 + 1, closed_at = coalesce(closed_at, ?3)
+      WHERE no = ?1`
     ),
     dropStream: sql<[no: number]>("DELETE FROM stream WHERE no = ?"),
     streamById: sql<[id: string], StreamRow>(`SELECT ${streamColumns} WHERE self.id = ?`),

@@ -113,15 +113,15 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
       })
     case "Resume":
       return withRunning(sql, write.id, (execution) => {
-        sql.resetRecoveries.run(execution.no)
         if (execution.park === null) return made(false)
+        sql.resetRecoveries.run(execution.no)
         sql.unpark.run(execution.no)
         return made(true)
       })
     case "Complete":
       return complete(sql, write.id, write.result, now)
     case "Forget":
-      return forget(sql, write.id)
+      return forget(sql, write.id, now)
   }
 }
 
@@ -136,7 +136,7 @@ const openStream = (sql: Statements, write: OpenStream, now: number): Outcome =>
       fresh: false,
       token: String(stands.no),
       requestDigest: stands.digest,
-      closed: stands.closed === 1 || stands.tombstone === 1,
+      closed: stands.closed === 1,
       forgotten: stands.tombstone === 1
     }
   }
@@ -217,22 +217,22 @@ const complete = (sql: Statements, id: string, result: string, now: number): Out
   return { _tag: "Stands", fresh: true, value: result }
 }
 
-const forget = (sql: Statements, id: string): Outcome => {
+const forget = (sql: Statements, id: string, now: number): Outcome => {
   const execution = sql.executionHead.get(id)
   const stream = sql.streamHead.get(id)
   if (!execution && !stream) return missing
-  if (execution ? execution.done === 0 : stream?.closed === 0) return made(false)
-  const fresh = execution?.tombstone === 0 || stream?.tombstone === 0
+  const isFinished = execution ? execution.done === 1 : stream?.closed === 1
+  if (!isFinished || (execution ?? stream)?.tombstone === 1) return made(false)
   if (execution) {
     sql.dropSteps.run(execution.no)
     sql.dropSignals.run(execution.no)
     sql.buryExecution.run(execution.no)
   }
   if (stream?.tombstone === 0) {
-    sql.buryStream.run(stream.no)
+    sql.buryStream.run(stream.no, sql.lastSeq.get(stream.no)!.seq, now)
     sql.dropEvents.run(stream.no)
   }
-  return made(fresh)
+  return made(true)
 }
 
 const forgetSession = (sql: Statements, id: string): Outcome => {

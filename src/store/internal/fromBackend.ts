@@ -1,0 +1,136 @@
+/**
+ * Makes a store of a backend: queue, wake-ups, driver.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Outcome, Store, Write } from "../Store.ts"
+import { StoreError } from "../StoreError.ts"
+import type { Backend, Page } from "./Backend.ts"
+import * as commitQueue from "./commitQueue.ts"
+import * as driver from "./driver.ts"
+import { defaultMaxPayloadBytes } from "./validate.ts"
+import * as watches from "./watches.ts"
+
+/** Items of a listing that are read at a time. */
+const pageSize = 256
+
+/** @internal */
+export interface Options {
+  /** Largest value, in bytes of UTF-8. Default 4 MiB. */
+  readonly maxPayloadBytes?: number | undefined
+  /** Default: at the end of the turn of the event loop. */
+  readonly gather?: commitQueue.Gather | undefined
+  /** Default: `backend.apply`, on this thread. */
+  readonly commit?: commitQueue.Commit | undefined
+}
+
+const storeError = (cause: unknown): StoreError =>
+  StoreError.is(cause) ? cause : new StoreError({ reason: "Io", message: "The store's backend failed", cause })
+
+const attempt = <A>(f: () => A): Result.Result<A, StoreError> => Result.try({ try: f, catch: storeError })
+
+/** @internal */
+export const fromBackend = Effect.fnUntraced(function*(
+  backend: Backend,
+  options?: Options
+): Effect.fn.Return<Store["Service"], never, Scope.Scope> {
+  const topics = watches.make()
+
+  const onApplied = (write: Write, outcome: Outcome): void => {
+    if (write._tag === "Park") {
+      return outcome._tag === "Parked" && !outcome.parked ? driving.refused(write.id) : undefined
+    }
+    if (!("fresh" in outcome) || !outcome.fresh) {
+      return
+    }
+    switch (write._tag) {
+      case "Append": {
+        return topics.notify("Stream", write.stream)
+      }
+      case "OpenSession":
+      case "SetSession":
+      case "EndSession": {
+        return topics.notify("Session", write.id)
+      }
+      case "StartExecution": {
+        return driving.news(write.id)
+      }
+      case "Signal":
+      case "RequestCancel":
+      case "Resume": {
+        topics.notify("Execution", write.id)
+        return driving.news(write.id)
+      }
+      case "RecordStep": {
+        return driving.progress(write.id)
+      }
+      case "ArmTimer": {
+        return driving.armed(write.at)
+      }
+      case "Complete": {
+        topics.notify("Execution", write.id)
+        return wakeParent(write.id)
+      }
+    }
+  }
+
+  /** The parent has got the signal `child/<id>`. */
+  const wakeParent = (id: string): void => {
+    const parent = Result.getOrUndefined(attempt(() => backend.standing(id)))?.parent
+    if (parent !== undefined) {
+      topics.notify("Execution", parent)
+      driving.news(parent)
+    }
+  }
+
+  const queue = yield* commitQueue.make({
+    maxPayloadBytes: options?.maxPayloadBytes ?? defaultMaxPayloadBytes,
+    gather: options?.gather,
+    commit: options?.commit ?? ((batch, now, done) => done(attempt(() => backend.apply(batch, now)))),
+    onApplied
+  })
+
+  const read = <A>(f: () => A): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      const closed = queue.closed()
+      return closed === undefined ? Effect.fromResult(attempt(f)) : Effect.fail(closed)
+    })
+
+  const readOption = <A>(f: () => A | undefined): Effect.Effect<Option.Option<A>, StoreError> =>
+    Effect.map(read(f), Option.fromUndefinedOr)
+
+  const pages = <A>(f: (after: number) => Page<A>): Stream.Stream<A, StoreError> =>
+    Stream.paginate(
+      0,
+      (after) => Effect.map(read(() => f(after)), ({ items, next }) => [items, Option.fromUndefinedOr(next)] as const)
+    )
+
+  const driving = driver.make({
+    runnable: (after, limit) => read(() => backend.runnable(after, limit)),
+    nextTimer: read(backend.nextTimer),
+    dueTimers: (now, limit) => read(() => backend.dueTimers(now, limit)),
+    standing: (id) => attempt(() => backend.standing(id)),
+    commit: queue.commit
+  })
+
+  return {
+    commit: queue.commit,
+    submit: queue.submit,
+    key: (name) => Effect.map(readOption(() => backend.key(name)), Option.map((value) => Redacted.make(value))),
+    session: (id) => readOption(() => backend.session(id)),
+    sessions: (query) => pages((after) => backend.sessions(query, after, pageSize)),
+    execution: (id) => readOption(() => backend.execution(id)),
+    stream: (by) => readOption(() => backend.stream(by)),
+    streams: (query) => pages((after) => backend.streams(query, after, pageSize)),
+    events: (stream, afterSeq, limit) => read(() => backend.events(stream, afterSeq, limit)),
+    list: (query) => pages((after) => backend.list(query, after, pageSize)),
+    watch: topics.watch,
+    drive: driving.drive
+  }
+})

@@ -24,7 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as Announcements from "./internal/announcements.ts"
 import { capture } from "./internal/capture.ts"
 import * as Digest from "./internal/digest.ts"
-import type { Capabilities, Core, Invocation, Lifecycle, ToolOutcome } from "./internal/shapes.ts"
+import type { CanonicalNotification as Notification, Capabilities, Core, Lifecycle } from "./internal/shapes.ts"
 import { make as makeVersion, type Version as VersionShape } from "./internal/version.ts"
 
 /**
@@ -42,6 +42,14 @@ export type Version = VersionShape
  * @since 0.1.0
  */
 export type Announcement = Announcements.Announcement
+
+/**
+ * A notification before a version gives it its form.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CanonicalNotification = Notification
 
 /**
  * How the server introduces itself (S-L1), and the versions that it speaks.
@@ -71,11 +79,6 @@ export class Stock extends Context.Service<Stock, {
   readonly negotiate: (requested: unknown) => string
   /** The codecs and handlers of a version of `versions`; another one is a defect. */
   readonly at: (version: string) => Version
-  /** Calls a tool on the calling fiber. `Version.projectTool` gives the outcome the form of a version. */
-  readonly callTool: (
-    call: typeof McpSchema.CallTool.payloadSchema.Type,
-    invocation: Invocation
-  ) => Effect.Effect<ToolOutcome, unknown>
   /** What the server offers now: a family is there when something of it is registered. */
   readonly capabilities: Effect.Effect<Capabilities>
   /** A hash of what each list holds now, to notice that a deploy changed it (S-T9). */
@@ -156,7 +159,6 @@ export const make: (
         }
         return version
       },
-      callTool: core.tools.call,
       capabilities,
       digests: Digest.of(registry),
       listen: announcements.listen

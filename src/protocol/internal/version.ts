@@ -5,31 +5,27 @@
  * @internal
  */
 import type * as McpProtocol from "effect/ai/McpProtocol"
-import type * as McpSchema from "effect/ai/McpSchema"
+import * as McpSchema from "effect/ai/McpSchema"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Headers from "effect/http/Headers"
 import type * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as JsonRpc from "../../session/JsonRpc.ts"
 import { type Announcement, toNotification } from "./announcements.ts"
+import { plainToolResult } from "./plainToolResult.ts"
 import {
   type CanonicalNotification,
   checkTable,
   type Core,
   type HandlerTable,
   type InstallationTarget,
+  type Invocation,
   isWireError,
   type Lifecycle,
   type ToolOutcome
 } from "./shapes.ts"
-
-/** A notification in a version's form. */
-export interface Projected {
-  readonly method: string
-  readonly params: Schema.Json
-}
 
 export interface Version {
   readonly adapter: McpProtocol.ProtocolAdapter
@@ -42,18 +38,15 @@ export interface Version {
   readonly decode: (method: string, params: unknown) => Effect.Effect<unknown, JsonRpc.ErrorObject>
   /** Runs a handler on the calling fiber, with a payload that `decode` gave, and encodes its result. */
   readonly invoke: (method: string, payload: unknown) => Effect.Effect<Schema.Json, unknown, McpSchema.McpServerClient>
-  /** As `invoke` of `tools/call`, for a call that the registry has already run. */
-  readonly projectTool: (
-    payload: unknown,
-    exit: Exit.Exit<ToolOutcome, unknown>
-  ) => Effect.Effect<Schema.Json, unknown, McpSchema.McpServerClient>
+  /** As `invoke` of `tools/call`, and several times faster for plain results. */
+  readonly callTool: (payload: unknown, invocation: Required<Invocation>) => Effect.Effect<Schema.Json, unknown>
   /** The error of the wire for a failure of `invoke`; −32603 for what is none. */
   readonly encodeError: (method: string, error: unknown) => Effect.Effect<JsonRpc.ErrorObject>
   /** The answer to `initialize` (S-L1). */
   readonly initialize: (params: unknown) => Effect.Effect<JsonRpc.Answer>
-  /** A notification in this version's form, `undefined` where it has none. */
-  readonly project: (notification: CanonicalNotification) => Effect.Effect<Projected | undefined>
-  /** JSON text of the notification that tells a session of an announcement, `undefined` where the version has none. */
+  /** JSON text of a notification, `undefined` where the version has none, or not with these values. */
+  readonly notification: (notification: CanonicalNotification) => Effect.Effect<string | undefined>
+  /** JSON text of the notification that tells a session of an announcement. */
   readonly announce: (announcement: Announcement) => Effect.Effect<string | undefined>
 }
 
@@ -76,6 +69,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const handlers = yield* install(adapter, options.core, options.lifecycle, options.target)
   const projector = yield* install(adapter, recordedCore(options.core), options.lifecycle, options.target)
   const methods = compileMethods(adapter)
+  const structured = adapter.protocolVersion >= "2025-06-18"
 
   const decode: Version["decode"] = (name, params) => {
     const method = methods.get(name)
@@ -88,6 +82,24 @@ export const make = Effect.fnUntraced(function*(options: {
     return Effect.flatMap(table[name]!(payload, { ...invocation, rpc: method.rpc }), method.encodeResult)
   }
   const invoke: Version["invoke"] = (name, payload) => run(handlers, name, payload)
+  const callTool: Version["callTool"] = (payload, invocation) => {
+    const call = payload as Call
+    const project = (exit: Exit.Exit<ToolOutcome, unknown>) =>
+      run(projector, "tools/call", call).pipe(
+        Effect.provideService(Recorded, exit),
+        Effect.provideService(McpSchema.McpServerClient, invocation.serverClient)
+      )
+    return Effect.matchCauseEffect(
+      options.core.tools.call({ ...call, arguments: call.arguments ?? {} }, invocation),
+      {
+        onFailure: (cause) => project(Exit.failCause(cause)),
+        onSuccess: (outcome) => {
+          const plain = outcome._tag === "Complete" ? plainToolResult(outcome.value, structured) : undefined
+          return plain === undefined ? project(Exit.succeed(outcome)) : Effect.succeed(plain)
+        }
+      }
+    )
+  }
   const encodeError: Version["encodeError"] = (name, error) => {
     const method = methods.get(name)
     return method === undefined || !isWireError(error)
@@ -97,23 +109,23 @@ export const make = Effect.fnUntraced(function*(options: {
         onSuccess: (encoded) => isWireError(encoded) ? encoded as JsonRpc.ErrorObject : internalError
       })
   }
-  const project: Version["project"] = (notification) =>
+  const notification: Version["notification"] = (notification) =>
     Effect.flatMap(adapter.projectNotification(notification), (projected) => {
       const rpc = projected && adapter.serverNotificationRpcs.requests.get(projected.tag)
       return rpc === undefined
         ? Effect.undefined
-        : Effect.map(adapter.payloadCodecs(rpc).encode(projected!.payload), (params) => ({
-          method: projected!.tag,
-          params: params as Schema.Json
-        }))
-    }).pipe(Effect.orDie)
+        : Effect.map(
+          adapter.payloadCodecs(rpc).encode(projected!.payload),
+          (params) => JSON.stringify({ jsonrpc: "2.0", method: rpc._tag, params })
+        )
+    }).pipe(Effect.catchCause(() => Effect.undefined))
 
   return {
     adapter,
     kind: (name) => methods.get(name)?.kind,
     decode,
     invoke,
-    projectTool: (payload, exit) => Effect.provideService(run(projector, "tools/call", payload), Recorded, exit),
+    callTool,
     encodeError,
     initialize: (params) =>
       decode("initialize", params).pipe(
@@ -124,12 +136,8 @@ export const make = Effect.fnUntraced(function*(options: {
           onSuccess: (result) => Effect.succeed<JsonRpc.Answer>({ result })
         })
       ),
-    project,
-    announce: (announcement) =>
-      Effect.map(
-        project(toNotification(announcement)),
-        (projected) => projected && JSON.stringify({ jsonrpc: "2.0", ...projected })
-      )
+    notification,
+    announce: (announcement) => notification(toNotification(announcement))
   }
 })
 
@@ -165,7 +173,9 @@ const install = Effect.fnUntraced(function*(
   return checkTable(adapter.protocolVersion, table)
 })
 
-/** The exit of the call that `projectTool` is about. */
+type Call = typeof McpSchema.CallTool.payloadSchema.Type
+
+/** What became of the call whose result is to be given the form of the version. */
 const Recorded = Context.Reference<Exit.Exit<ToolOutcome, unknown> | undefined>(
   "effect-durable-mcp/protocol/stock/Recorded",
   { defaultValue: () => undefined }
@@ -176,7 +186,7 @@ const recordedCore = (core: Core): Core => ({
   ...core,
   tools: {
     ...core.tools,
-    call: () => Effect.flatMap(Recorded, (exit) => exit ?? Effect.die("projectTool without an exit"))
+    call: () => Effect.flatMap(Recorded, (exit) => exit ?? Effect.die(new Error("No call was recorded")))
   }
 })
 

@@ -118,13 +118,14 @@ const activate = Effect.fnUntraced(function*(
 
   /** Tries again for as long as the store is ours. */
   const persist = <A>(effect: Effect.Effect<A, StoreError>, failures = 1): Effect.Effect<A, StoreError> =>
-    Effect.catch(effect, (error) =>
+    effect.pipe(Effect.catch((error) =>
       error.reason === "Fenced"
         ? Effect.fail(error)
         : Effect.logWarning("The driver cannot use its store and tries again", error).pipe(
           Effect.andThen(Effect.sleep(delayMillis(backoff, failures))),
           Effect.andThen(persist(effect, failures + 1))
-        ))
+        )
+    ))
 
   const withStanding = (id: string, use: (standing: ReturnType<Backend["standing"]>) => void): void => {
     const standing = options.standing(id)
@@ -163,15 +164,16 @@ const activate = Effect.fnUntraced(function*(
         fork(parkStopped([live.id]))
       } else if (live.news) {
         live.news = false
-        launchAfter(live, Effect.yieldNow)
+        launchAfter(live, Effect.void)
       } else {
         live.failures++
         launchAfter(live, Effect.sleep(delayMillis(backoff, live.failures)))
       }
     })
 
+  /** Never in this turn: a run that ends at once must not hold the thread. */
   const launchAfter = (live: Live, wait: Effect.Effect<void>): void => {
-    live.wait = fork(wait, () => {
+    live.wait = fork(Effect.andThen(Effect.yieldNow, wait), () => {
       live.wait = undefined
       // not after `stop`
       if (lives.get(live.id) === live) {
@@ -187,11 +189,14 @@ const activate = Effect.fnUntraced(function*(
   }
 
   const startAll = Effect.gen(function*() {
-    let after: number | undefined = 0
-    while (after !== undefined && !stopped) {
+    let after = 0
+    while (true) {
       // yields before it reads, so that what it starts is what the page says
       yield* Effect.yieldNow
-      const page: ReturnType<Backend["runnable"]> = yield* persist(options.runnable(after, startsPerTurn))
+      if (stopped) {
+        return
+      }
+      const page = yield* persist(options.runnable(after, startsPerTurn))
       const resumes: Array<Write> = []
       for (const { cutOff, id } of page.items) {
         if (cutOff) {
@@ -203,6 +208,9 @@ const activate = Effect.fnUntraced(function*(
       }
       if (Arr.isReadonlyArrayNonEmpty(resumes)) {
         yield* persist(options.commit(resumes))
+      }
+      if (page.next === undefined) {
+        return
       }
       after = page.next
     }

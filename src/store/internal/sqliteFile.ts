@@ -196,17 +196,20 @@ const create = (file: string): void => {
 
 /**
  * Looks at the file as it lies on disk. False when its size contradicts its
- * header, which a cut-off checkpoint leaves behind too: then the pages decide.
+ * header but a log is there: then a checkpoint may have been cut off, whose
+ * missing pages are in the log, and only reading all pages tells.
  */
 const inspect = (file: string): boolean => {
-  const size = Fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  const size = sizeOf(file)
+  const logSize = sizeOf(`${file}-wal`)
   if (size === 0) {
-    const log = Fs.statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0
     // SQLite would delete the log, and with it whatever was not yet copied into the file.
-    if (log > 0) throw Errors.corrupt(file, "it is empty or gone, but its -wal file holds data")
+    if (logSize > 0) throw Errors.corrupt(file, "it is empty or gone, but its -wal file holds data")
     create(file)
     return true
   }
+  // SQLite opens a file that it cannot write, and fails at the first write.
+  Fs.accessSync(file, Fs.constants.W_OK)
   const header = readHeader(file)
   if (header.toString("latin1", 0, magic.length) !== magic) {
     throw Errors.notADatabase(file, "is not an SQLite database")
@@ -214,8 +217,12 @@ const inspect = (file: string): boolean => {
   if (header.length < headerSize) throw Errors.corrupt(file, `it ends after ${header.length} bytes`)
   // https://sqlite.org/fileformat.html: page size at 16 (1 means 65,536), pages at 28
   const pageSize = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16)
-  return header.readUInt32BE(28) * pageSize === size
+  const expected = header.readUInt32BE(28) * pageSize
+  if (size < expected && logSize === 0) throw Errors.corrupt(file, `it ends after ${size} of ${expected} bytes`)
+  return size === expected
 }
+
+const sizeOf = (file: string): number => Fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
 
 const headerSize = 100
 

@@ -98,3 +98,14 @@ export const CallRetention: Context.Reference<Duration.Input> = Context.Referenc
   "effect-durable-mcp/session/CallRetention",
   { defaultValue: () => "1 hour" }
 )
+
+/**
+ * How often the server looks for what has expired. Default 1 minute.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const SweepInterval: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
+  "effect-durable-mcp/session/SweepInterval",
+  { defaultValue: () => "1 minute" }
+)

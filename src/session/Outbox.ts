@@ -27,15 +27,21 @@ import * as Limits from "./Limits.ts"
 import { type Session, Sessions } from "./Sessions.ts"
 
 /**
- * `requestDigest` of a standalone stream. The digest of a call has 22
- * characters, so that no call has this one.
+ * `requestDigest` of a standalone stream. That of a call is a hash, which this
+ * is not.
  *
  * @category constants
  * @since 0.1.0
  */
 export const standaloneDigest = "standalone"
 
-const outboxDigest = "outbox"
+/**
+ * `requestDigest` of an outbox, which no client can read.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const outboxDigest = "outbox"
 
 /**
  * Takes a session's messages to one standalone stream while it is the newest
@@ -119,11 +125,17 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
     stream: string,
     events: ReadonlyArray<EventRecord>
   ): Effect.Effect<unknown, StoreError> => {
-    const newest = events.at(-1)
-    return newest === undefined ? Effect.void : store.commit([
-      ...events.map((event): Write => ({ _tag: "Append", stream, key: `queued/${event.seq}`, data: event.data })),
+    const [first, ...rest] = events.map((event): Write => ({
+      _tag: "Append",
+      stream,
+      key: `queued/${event.seq}`,
+      data: event.data
+    }))
+    return first === undefined ? Effect.void : store.commit([
+      first,
+      ...rest,
       // Last: what was not carried must still be there.
-      { _tag: "Trim", stream: outbox, beforeSeq: newest.seq + 1 }
+      { _tag: "Trim", stream: outbox, beforeSeq: events.at(-1)!.seq + 1 }
     ])
   }
 

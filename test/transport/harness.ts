@@ -19,11 +19,21 @@ export interface Log {
   readonly layer: Layer.Layer<EventLog.EventLog | Store | Wire>
 }
 
-export const makeLog = (options?: { readonly createdAt?: number }): Log => {
+export interface LogOptions {
+  readonly createdAt?: number
+  /** Events in one page. Default: all there are. */
+  readonly pageSize?: number
+  readonly onPoll?: () => void
+}
+
+export const makeLog = (options?: LogOptions): Log => {
   const events: Array<EventRecord> = []
   const changed = new Set<Latch.Latch>()
   let closed = false
-  const page = (afterSeq: number) => ({ events: events.filter((event) => event.seq > afterSeq), closed })
+  const page = (afterSeq: number, limit = Infinity) => {
+    const rest = events.slice(afterSeq)
+    return { events: rest.slice(0, limit), closed: closed && rest.length <= limit }
+  }
   return {
     append: ({ key, data, last }) => {
       events.push({ seq: events.length + 1, key: key ?? `key-${events.length}`, data })
@@ -40,7 +50,8 @@ export const makeLog = (options?: { readonly createdAt?: number }): Log => {
             changed.add(latch)
             const poll = Effect.sync(() => {
               latch.closeUnsafe()
-              const read = page(afterSeq)
+              options?.onPoll?.()
+              const read = page(afterSeq, options?.pageSize)
               afterSeq = read.events.at(-1)?.seq ?? afterSeq
               return read
             })
@@ -53,8 +64,7 @@ export const makeLog = (options?: { readonly createdAt?: number }): Log => {
       }),
       Layer.mock(Store)({
         watch: () => ({ next: Effect.never, close: () => {} }),
-        events: (_, afterSeq, limit) =>
-          Effect.sync(() => ({ ...page(afterSeq), events: page(afterSeq).events.slice(0, limit), trimmed: false })),
+        events: (_, afterSeq, limit) => Effect.sync(() => ({ ...page(afterSeq, limit), trimmed: false })),
         stream: () =>
           Effect.succeedSome({
             stream: "stream",

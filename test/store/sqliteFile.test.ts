@@ -49,7 +49,10 @@ describe("SqliteStore on a file", () => {
     Effect.gen(function*() {
       const file = yield* TempFile.make
       const store = yield* using(file, Effect.succeed)
-      const failures = yield* Effect.all([Effect.flip(store.commit([openStream("s")])), Effect.flip(store.session("s"))])
+      const failures = yield* Effect.all([
+        Effect.flip(store.commit([openStream("s")])),
+        Effect.flip(store.session("s"))
+      ])
       assert.deepStrictEqual(failures.map((error) => error.reason), ["Fenced", "Fenced"])
     }))
 })

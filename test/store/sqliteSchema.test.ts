@@ -54,9 +54,10 @@ describe("migrations", () => {
           throw new Error("cut off")
         }
       })
-      assert.throws(() =>
-        File.open({ filename, synchronous: "NORMAL", maxPageCount: undefined, migrations: failing })
-      , /cut off/)
+      assert.throws(
+        () => File.open({ filename, synchronous: "NORMAL", maxPageCount: undefined, migrations: failing }),
+        /cut off/
+      )
       const file = yield* open(filename, Schema.migrations)
       assert.strictEqual(formatOf(file), newest)
       assert.notInclude(JSON.stringify(file.db.prepare("PRAGMA table_info(session)").all()), "label")

@@ -55,8 +55,8 @@ CREATE TABLE session (
   name INTEGER NOT NULL UNIQUE,
   principal TEXT NOT NULL,
   data TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  written_at INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  written_at REAL NOT NULL,
   ended INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -76,8 +76,8 @@ CREATE TABLE stream (
   digest TEXT NOT NULL,
   version TEXT NOT NULL,
   execution INTEGER,
-  created_at INTEGER NOT NULL,
-  closed_at INTEGER,
+  created_at REAL NOT NULL,
+  closed_at REAL,
   kept_from INTEGER NOT NULL DEFAULT 1,
   tombstone INTEGER NOT NULL DEFAULT 0,
   tombstone_seq INTEGER NOT NULL DEFAULT 0
@@ -101,8 +101,8 @@ CREATE TABLE execution (
   workflow TEXT NOT NULL,
   payload TEXT NOT NULL,
   parent INTEGER,
-  created_at INTEGER NOT NULL,
-  completed_at INTEGER,
+  created_at REAL NOT NULL,
+  completed_at REAL,
   result TEXT,
   signals INTEGER NOT NULL DEFAULT 0,
   cancel TEXT,
@@ -124,7 +124,7 @@ CREATE TABLE step (
   root INTEGER NOT NULL,
   version TEXT NOT NULL,
   exit TEXT NOT NULL,
-  recorded_at INTEGER NOT NULL,
+  recorded_at REAL NOT NULL,
   PRIMARY KEY (execution, no)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX step_name ON step (execution, name);
@@ -134,7 +134,7 @@ CREATE TABLE signal (
   no INTEGER NOT NULL,
   name TEXT NOT NULL,
   exit TEXT NOT NULL,
-  recorded_at INTEGER NOT NULL,
+  recorded_at REAL NOT NULL,
   PRIMARY KEY (execution, no)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX signal_name ON signal (execution, name);
@@ -142,7 +142,7 @@ CREATE UNIQUE INDEX signal_name ON signal (execution, name);
 CREATE TABLE timer (
   execution INTEGER NOT NULL,
   name TEXT NOT NULL,
-  at INTEGER NOT NULL,
+  at REAL NOT NULL,
   exit TEXT NOT NULL,
   armed INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (execution, name)

@@ -40,6 +40,9 @@ export const start = Effect.fnUntraced(function*(
   )
   return {
     next: Queue.take(lines),
-    kill: Effect.andThen(Effect.orDie(handle.kill({ killSignal: "SIGKILL" })), Stream.runCollect(Stream.fromQueue(lines)))
+    kill: Effect.andThen(
+      Effect.orDie(handle.kill({ killSignal: "SIGKILL" })),
+      Stream.runCollect(Stream.fromQueue(lines))
+    )
   }
 }, Effect.provide(NodeServices.layer))

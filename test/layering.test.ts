@@ -18,6 +18,7 @@ type Layer = typeof layers[number] | "client"
 const rootModules: Readonly<Record<string, Layer>> = {
   "Durable.ts": "engine",
   "DurableMcp.ts": "top",
+  "Limits.ts": "top",
   "index.ts": "top"
 }
 

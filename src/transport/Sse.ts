@@ -12,7 +12,6 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -28,51 +27,8 @@ import type { Store } from "../store/Store.ts"
 import type { StoreError } from "../store/StoreError.ts"
 import * as Alarm from "./internal/alarm.ts"
 import * as Heartbeat from "./internal/heartbeat.ts"
+import * as Limits from "./Limits.ts"
 import { Shutdown } from "./Shutdown.ts"
-
-/**
- * How long a response may be silent before it gets a comment, so that proxies
- * and clients keep it open (S-R10, S-I2). Default 15 seconds.
- *
- * @category configuration
- * @since 0.1.0
- */
-export const KeepAlive: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
-  "effect-durable-mcp/transport/Sse/KeepAlive",
-  { defaultValue: () => "15 seconds" }
-)
-
-/**
- * How often the response of a call with a progress token gets a progress
- * notification of our own while its handler reports none. Default 15 seconds.
- *
- * **Details**
- *
- * Clients give up on a call that makes no progress, and say so by cancelling
- * it: the official SDK after 60 seconds. A heartbeat is the handler's last
- * value plus a fraction below 10⁻⁶ that grows with time, so progress keeps
- * increasing (S-G2). It is written to a connected client only, has no event id
- * and is not stored.
- *
- * @category configuration
- * @since 0.1.0
- */
-export const HeartbeatInterval: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
-  "effect-durable-mcp/transport/Sse/HeartbeatInterval",
-  { defaultValue: () => "15 seconds" }
-)
-
-/**
- * What clients are told to wait before they resume a broken stream (S-R3).
- * Default 1 second.
- *
- * @category configuration
- * @since 0.1.0
- */
-export const RetryAfter: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
-  "effect-durable-mcp/transport/Sse/RetryAfter",
-  { defaultValue: () => "1 second" }
-)
 
 /**
  * Makes what turns a `Follow` into a response. A stream that is complete by now
@@ -89,9 +45,9 @@ export const make: Effect.Effect<
   const log = yield* EventLog.EventLog
   const shutdown = yield* Shutdown
   const clock = yield* Clock.Clock
-  const retryAfter = Math.ceil(Duration.toMillis(yield* RetryAfter))
-  const keepAlive = Duration.toMillis(yield* KeepAlive)
-  const heartbeatInterval = Duration.toMillis(yield* HeartbeatInterval)
+  const retryAfter = Math.ceil(Duration.toMillis(yield* Limits.RetryAfter))
+  const keepAlive = Duration.toMillis(yield* Limits.KeepAlive)
+  const heartbeatInterval = Duration.toMillis(yield* Limits.HeartbeatInterval)
   const makeHeartbeat = yield* Heartbeat.make(heartbeatInterval)
   const alarm = yield* Alarm.make(Math.min(1000, keepAlive, heartbeatInterval))
   yield* shutdown.begun.pipe(Effect.andThen(Effect.sync(alarm.ringAll)), Effect.forkScoped)

@@ -20,29 +20,26 @@ export interface StoreProcess {
   readonly kill: Effect.Effect<ReadonlyArray<Line>>
 }
 
-/** Starts the process; it is killed when the scope closes. */
-export const start = Effect.fnUntraced(function*(
-  ...args: ReadonlyArray<string>
-): Effect.fn.Return<StoreProcess, never, Scope.Scope> {
-  const program = fileURLToPath(new URL("child.ts", import.meta.url))
-  const handle = yield* ChildProcess.make(process.execPath, [program, ...args], {
-    stderr: "inherit",
-    killSignal: "SIGKILL"
-  }).pipe(Effect.orDie)
-  const lines = yield* Queue.make<Line, Cause.Done>()
-  yield* handle.stdout.pipe(
-    Stream.decodeText(),
-    Stream.splitLines,
-    Stream.map((line): Line => JSON.parse(line)),
-    Stream.orDie,
-    Stream.runIntoQueue(lines),
-    Effect.forkScoped
-  )
-  return {
-    next: Queue.take(lines),
-    kill: Effect.andThen(
-      Effect.orDie(handle.kill({ killSignal: "SIGKILL" })),
-      Stream.runCollect(Stream.fromQueue(lines))
+/** Starts the process with these arguments; it is killed when the scope closes. */
+export const start: (...args: ReadonlyArray<string>) => Effect.Effect<StoreProcess, never, Scope.Scope> = (...args) =>
+  Effect.gen(function*() {
+    const program = fileURLToPath(new URL("child.ts", import.meta.url))
+    const handle = yield* ChildProcess.make(process.execPath, [program, ...args], {
+      stderr: "inherit",
+      killSignal: "SIGKILL"
+    })
+    const lines = yield* Queue.make<Line, Cause.Done>()
+    yield* handle.stdout.pipe(
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.map((line): Line => JSON.parse(line)),
+      Stream.orDie,
+      Stream.runIntoQueue(lines),
+      Effect.forkScoped
     )
-  }
-}, Effect.provide(NodeServices.layer))
+    const kill = handle.kill({ killSignal: "SIGKILL" })
+    return {
+      next: Queue.take(lines),
+      kill: Effect.andThen(Effect.orDie(kill), Stream.runCollect(Stream.fromQueue(lines)))
+    }
+  }).pipe(Effect.orDie, Effect.provide(NodeServices.layer))

@@ -28,13 +28,15 @@ const program = Effect.gen(function*() {
   if (mode === "hold") return yield* Effect.sleep("1 hour")
   if (mode === "write") {
     yield* store.commit([{ _tag: "OpenStream", stream, principal: "p", requestDigest: "d", version: "1" }])
-    for (let n = 1; true; n++) {
+    let n = 0
+    yield* Effect.forever(Effect.gen(function*() {
+      n++
       // Beside what is committed, what is only submitted: the queue is one.
       yield* store.submit([{ _tag: "Append", stream, key: `submitted/${n}`, data: "{}" }])
       const data = JSON.stringify({ n, text: "x".repeat((n * 97) % 4_000) })
       yield* store.commit([{ _tag: "Append", stream, key: `committed/${n}`, data }])
       yield* say({ n })
-    }
+    }))
   }
 })
 

@@ -122,7 +122,7 @@ const makeHandle = (
     if (Exit.isFailure(params)) {
       return yield* stock(payload)
     }
-    const exit = yield* Effect.exit(handler(params.value, handlerContext))
+    const exit = yield* Effect.exit(Effect.suspend(() => handler(params.value, handlerContext)))
     if (Exit.isFailure(exit)) {
       yield* Failures.report(exit.cause)
       return yield* Effect.provideService(stock(payload), Recorded, exit)

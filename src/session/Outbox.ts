@@ -105,13 +105,13 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
   const outboxOf = (session: string): string => ids.derive("outbox", session)
   const streamOf = (session: string, number: number): string => ids.derive("standalone", session, number)
 
-  const openOutbox = (session: string, principal: string, version: string): Write => ({
+  const openOutbox = (session: string, principal: string): Write => ({
     _tag: "OpenStream",
     stream: outboxOf(session),
     session,
     principal,
     requestDigest: outboxDigest,
-    version
+    version: outboxDigest // the messages have the session's, and are read on its standalone streams
   })
 
   const lastMove = Effect.fnUntraced(function*(session: string) {
@@ -165,7 +165,7 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
       // whoever reads the queued message sees the change that raised this one.
       const moved = (yield* lastMove(id))?.to ?? 0
       yield* store.commit([
-        openOutbox(id, session.principal, session.negotiated.version),
+        openOutbox(id, session.principal),
         { _tag: "Append", stream: outboxOf(id), key: `${ids.derive("topic", topic)}/${moved}`, data: message }
       ])
     }),
@@ -225,7 +225,7 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
       const record = boxes.has(id) ? yield* store.session(id) : Option.none()
       if (Option.isNone(record)) return
       yield* store.commit([
-        openOutbox(id, record.value.principal, ""),
+        openOutbox(id, record.value.principal),
         { _tag: "Append", stream: outboxOf(id), key: "end", last: true }
       ])
     })

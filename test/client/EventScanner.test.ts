@@ -2,45 +2,40 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import { EventScanner } from "../../src/client/internal/eventScanner.ts"
 
-/** Pieces that, put together at random, often make events with and without an id, with every line end. */
-const Piece = Schema.Literals([
-  "id: 1",
-  "id:",
-  "id",
-  "data: x",
-  "data:",
-  "data",
-  ":",
-  "retry: 5",
-  "x",
-  " ",
-  "é",
-  "\n",
-  "\r",
-  "\r\n",
-  "\n\n"
+/** Lines that, put together at random, often make events with and without an id. */
+const Line = Arbitrary.all([
+  Arbitrary.schema(
+    Schema.Literals(["", "", "", "id: 1", "id: ", "id:", "id", "data: x", "data", ":é", "retry: 5", "xid: 1"])
+  ),
+  Arbitrary.schema(Schema.Literals(["\n", "\n", "\r\n", "\r", ""]))
 ])
+const Text = Arbitrary.map(
+  Arbitrary.array(Line, { maxLength: 12 }),
+  (lines) => lines.map(([line, end]) => line + end).join("")
+)
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** Whether a client has seen an event with an id after these bytes. Reads the whole text, line by line, as the specification says. */
-const hasBegun = (text: string): boolean => {
-  // A CR at the end may be half of a line end.
-  const lines = text.replace(/\r$/, "").split(/\r\n|\r|\n/).slice(0, -1)
+/**
+ * What a client has seen of these bytes, read line by line as the specification
+ * says: where the last event ended, and whether it was one with an id. A CR at
+ * the end may be half of a line end.
+ */
+const specified = (text: string) => {
   let id = ""
   let data = false
-  for (const line of lines) {
-    if (line === "") {
-      if (id !== "" && data) return true
-      id = ""
-      data = false
-      continue
-    }
-    const [, field, value] = /^([^:]*)(?:: ?(.*))?$/.exec(line)!
+  let end = -1
+  for (const match of text.matchAll(/([^\r\n]*)(?:\r\n|\n|\r(?=[^\n]))/g)) {
+    const [, field, value] = /^([^:]*)(?:: ?(.*))?$/.exec(match[1]!)!
     if (field === "id") id = value ?? ""
     if (field === "data") data = true
+    if (match[1] !== "") continue
+    end = bytes(text.slice(0, match.index + match[0].length)).length
+    if (id !== "" && data) return { begun: true, end }
+    id = ""
+    data = false
   }
-  return false
+  return { begun: false, end }
 }
 
 /** Scans chunks; where the first event with an id ended, or where the last event did. */
@@ -59,13 +54,12 @@ const scan = (chunks: ReadonlyArray<Uint8Array>) => {
 describe("EventScanner", () => {
   it.effect.prop(
     "sees what a client sees, at every byte",
-    { pieces: Arbitrary.array(Arbitrary.schema(Piece), { maxLength: 12 }) },
-    ({ pieces }) =>
+    { text: Text },
+    ({ text }) =>
       Effect.sync(() => {
-        const text = pieces.join("")
         for (let length = 0; length <= text.length; length++) {
           const prefix = text.slice(0, length)
-          assert.strictEqual(scan([bytes(prefix)]).begun, hasBegun(prefix), JSON.stringify(prefix))
+          assert.deepStrictEqual(scan([bytes(prefix)]), specified(prefix), JSON.stringify(prefix))
         }
       }),
     { arbitrary: { runs: 1_000 } }
@@ -74,14 +68,14 @@ describe("EventScanner", () => {
   it.effect.prop(
     "finds the same ends, however the bytes are cut",
     {
-      pieces: Arbitrary.array(Arbitrary.schema(Piece), { maxLength: 12 }),
+      text: Text,
       cuts: Arbitrary.array(Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7 }))), {
         maxLength: 40
       })
     },
-    ({ cuts, pieces }) =>
+    ({ cuts, text }) =>
       Effect.sync(() => {
-        const all = bytes(pieces.join(""))
+        const all = bytes(text)
         const chunks: Array<Uint8Array> = []
         let from = 0
         for (const size of [...cuts, all.length]) {

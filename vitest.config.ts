@@ -1,9 +1,10 @@
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
-  // Tests import the package by its own name and run from its source.
-  resolve: { conditions: ["source"] },
-  ssr: { resolve: { conditions: ["source"], externalConditions: ["source"] } },
+  // Tests import the package by its own name and run from its source. Not by the condition `source`: packages that
+  // the MCP SDK depends on have it too, and Node takes no TypeScript from node_modules.
+  resolve: { conditions: ["effect-durable-mcp"] },
+  ssr: { resolve: { conditions: ["effect-durable-mcp"], externalConditions: ["effect-durable-mcp"] } },
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 20_000,

@@ -19,6 +19,7 @@ import type * as Scope from "effect/Scope"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import * as Driver from "./engine/Driver.ts"
 import * as Engine from "./engine/Engine.ts"
+import * as EngineLimits from "./engine/Limits.ts"
 import * as SessionEra from "./protocol/SessionEra.ts"
 import * as Stock from "./protocol/stock.ts"
 import * as StockDispatch from "./protocol/StockDispatch.ts"
@@ -125,7 +126,7 @@ export const layerHttp: <RA = never, RE = never, RR = never>(
     Layer.provide(Http.layer(options)),
     Layer.provide(orElse(Shutdown.Shutdown, Shutdown.layer)),
     Layer.provide(core(options)),
-    Layer.provideMerge(McpServer.McpServer.layer)
+    Layer.provideMerge(Layer.fresh(McpServer.McpServer.layer))
   )
 
 /**
@@ -143,23 +144,28 @@ export const completeElicitation = (elicitationId: string): Effect.Effect<void, 
 // internal
 // -----------------------------------------------------------------------------
 
-/** Everything below a transport. */
+/**
+ * Everything below a transport. Fresh, because layers are built once for all
+ * who name them: a second server in the same program has a store and handlers
+ * of its own.
+ */
 const core = (options: ServerOptions<any, any, any>) =>
-  SessionEra.layer.pipe(
-    Layer.provideMerge(Engine.layer),
-    Layer.provideMerge([StockDispatch.layer, StockWire.layer]),
+  Layer.fresh(SessionEra.layer).pipe(
+    Layer.provideMerge(Layer.fresh(Engine.layer)),
+    Layer.provide(Layer.succeed(EngineLimits.ServerVersion)(options.version)),
+    Layer.provideMerge([Layer.fresh(StockDispatch.layer), Layer.fresh(StockWire.layer)]),
     Layer.provideMerge(Stock.layer(options)),
-    Layer.provideMerge(EventLog.layer),
-    Layer.provideMerge(Outbox.layer),
-    Layer.provideMerge(Sessions.layer),
+    Layer.provideMerge(Layer.fresh(EventLog.layer)),
+    Layer.provideMerge(Layer.fresh(Outbox.layer)),
+    Layer.provideMerge(Layer.fresh(Sessions.layer)),
     Layer.provideMerge(orElse(Ids.Ids, Layer.orDie(Ids.layer))),
     // The registry is complete before anything looks into it.
     Layer.provide(options.registrations ?? Layer.empty)
   )
 
-/** The service that is there already, as tests give one, or else that of the layer. */
+/** The service that is there already, as tests give one, or else a new one. */
 const orElse = <I, S, E, R>(service: Context.Key<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>
   Layer.unwrap(Effect.map(
     Effect.serviceOption(service),
-    Option.match({ onNone: () => layer, onSome: (found) => Layer.succeed(service)(found) })
+    Option.match({ onNone: () => Layer.fresh(layer), onSome: (found) => Layer.succeed(service)(found) })
   ))

@@ -57,7 +57,10 @@ export const serve: (options: Options) => <A, E, R>(app: Layer.Layer<A, E, R>) =
     HttpRouter.HttpRouter | Shutdown.Shutdown
   >
 > = (options) => (app: Layer.Layer<any, any, any>) =>
-  serveRouter(options).pipe(Layer.provideMerge(app), Layer.provide([HttpRouter.layer, Shutdown.layer]))
+  serveRouter(options).pipe(
+    Layer.provideMerge(app),
+    Layer.provide([Layer.fresh(HttpRouter.layer), Layer.fresh(Shutdown.layer)])
+  )
 
 // -----------------------------------------------------------------------------
 // internal

@@ -38,6 +38,7 @@ const longestSleep = 10 * 60 * 1_000
  */
 export interface Driving {
   readonly drive: Store["Service"]["drive"]
+  readonly started: (id: string) => void
   /** Something came that may make the execution run. */
   readonly news: (id: string) => void
   /** A `Park` was refused. */
@@ -81,6 +82,7 @@ export const make = (options: Options): Driving => {
       active = yield* activate(options, run)
       return active
     }),
+    started: (id) => active?.started(id),
     news: (id) => active?.news(id),
     refused: (id) => active?.refused(id),
     progress: (id) => active?.progress(id),
@@ -135,8 +137,18 @@ const activate = Effect.fnUntraced(function*(
     fork(Effect.ignore(Effect.map(persist(Effect.suspend(() => Effect.fromResult(options.standing(id)))), use)))
   }
 
+  const startIfRunning = (id: string): void => {
+    if (!stopped && !lives.has(id)) {
+      withStanding(id, (standing) => {
+        if (standing?.state === "running") {
+          start(id, { cutOff: false })
+        }
+      })
+    }
+  }
+
   const start = (id: string, cause: RunCause): void => {
-    if (!lives.has(id)) {
+    if (!stopped && !lives.has(id)) {
       const live: Live = { id, adopted: false, failures: 0, news: false, wait: undefined }
       lives.set(id, live)
       launch(live, cause)
@@ -268,16 +280,11 @@ const activate = Effect.fnUntraced(function*(
       }
       return parkStopped(waiting.map((live) => live.id))
     }),
+    started: startIfRunning,
     news: (id) => {
       const live = lives.get(id)
       if (live === undefined) {
-        if (!stopped) {
-          withStanding(id, (standing) => {
-            if (standing?.state === "running" && !stopped) {
-              start(id, { cutOff: false })
-            }
-          })
-        }
+        startIfRunning(id)
       } else if (live.wait !== undefined) {
         live.wait.interruptUnsafe()
       } else {

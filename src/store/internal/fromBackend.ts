@@ -59,7 +59,7 @@ export const fromBackend = Effect.fnUntraced(function*(
         return topics.notify("Session", write.id)
       }
       case "StartExecution": {
-        return driving.news(write.id)
+        return driving.started(write.id)
       }
       case "Signal":
       case "RequestCancel":

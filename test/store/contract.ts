@@ -1,0 +1,379 @@
+/**
+ * The contract of a store: random programs run against a backend and beside it
+ * against the model, whose every outcome and every read must be the same. The
+ * suite of each backend is this one; what is particular to one has tests of its own.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Exit, Fiber, Option, Redacted, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { isDeepStrictEqual } from "node:util"
+import type { Backend, Page } from "../../src/store/internal/Backend.ts"
+import { fromBackend } from "../../src/store/internal/fromBackend.ts"
+import type { Outcome, Store, StreamRecord, Write } from "../../src/store/Store.ts"
+import type { StoreError } from "../../src/store/StoreError.ts"
+import { type Command, commands, executionIds, keyNames, sessionIds, type Writes } from "./arbitraries.ts"
+import * as Model from "./model.ts"
+
+/** What outlives a store: a file, a memory disk. */
+export interface Disk {
+  /** Held until the scope closes; then it can be opened again. */
+  readonly open: Effect.Effect<Backend, StoreError, Scope.Scope>
+}
+
+/** A store that is open on the disk. */
+interface Opened {
+  readonly backend: Backend
+  readonly store: Store["Service"]
+  readonly scope: Scope.Closeable
+}
+
+const openStore = Effect.fnUntraced(function*(disk: Disk) {
+  const scope = yield* Scope.make()
+  const backend = yield* Scope.provide(disk.open, scope)
+  const store = yield* Scope.provide(fromBackend(backend), scope)
+  const opened: Opened = { backend, store, scope }
+  return opened
+})
+
+// -----------------------------------------------------------------------------
+// tokens
+// -----------------------------------------------------------------------------
+
+/** The backend chooses them; each must name one stream, for ever. */
+class Tokens {
+  private readonly used = new Set<string>()
+  private readonly current = new Map<string, string>()
+  private readonly unseen = new Set<string>()
+
+  /** The stream is a new one, under a token that is still to be seen. */
+  opened(stream: string): void {
+    this.unseen.add(stream)
+  }
+
+  check(stream: string, token: string): void {
+    if (this.unseen.delete(stream)) {
+      assert.match(token, /^[A-Za-z0-9_-]+$/)
+      assert.isFalse(this.used.has(token), `token ${token} was used before`)
+      this.used.add(token)
+      this.current.set(stream, token)
+    }
+    assert.strictEqual(token, this.current.get(stream), `token of ${stream}`)
+  }
+}
+
+const withoutToken = ({ token: _, ...record }: StreamRecord): Omit<StreamRecord, "token"> => record
+
+const checkOutcomes = (
+  tokens: Tokens,
+  writes: ReadonlyArray<Write>,
+  outcomes: ReadonlyArray<Outcome>
+): ReadonlyArray<Model.ModelOutcome> =>
+  outcomes.map((outcome, i) => {
+    const write = writes[i]!
+    if (outcome._tag !== "Opened" || write._tag !== "OpenStream") {
+      return outcome as Model.ModelOutcome
+    }
+    const { token, ...rest } = outcome
+    if (outcome.fresh) {
+      tokens.opened(write.stream)
+    }
+    tokens.check(write.stream, token)
+    return rest
+  })
+
+// -----------------------------------------------------------------------------
+// reads
+// -----------------------------------------------------------------------------
+
+/** All items of a listing, two at a time. */
+const throughPages = <A>(read: (after: number, limit: number) => Page<A>): ReadonlyArray<A> => {
+  const items: Array<A> = []
+  let after: number | undefined = 0
+  while (after !== undefined) {
+    const page: Page<A> = read(after, 2)
+    assert.isAtMost(page.items.length, 2)
+    items.push(...page.items)
+    after = page.next
+  }
+  return items
+}
+
+/** Whole pages, short ones, from the middle, from beyond the end. */
+const eventReads = [[0, 100], [0, 1], [1, 2], [3, 100], [100, 1]] as const
+
+const readAll = Effect.fnUntraced(function*({ backend, store }: Opened, now: number) {
+  const streams = yield* Stream.runCollect(store.streams({}))
+  for (const record of streams) {
+    assert.deepStrictEqual(Option.getOrThrow(yield* store.stream({ token: record.token })), record)
+  }
+  return {
+    keys: yield* Effect.forEach(
+      keyNames,
+      (name) => Effect.map(store.key(name), (key) => Option.getOrUndefined(Option.map(key, Redacted.value)))
+    ),
+    sessions: yield* Stream.runCollect(store.sessions({})),
+    session: yield* Effect.forEach(sessionIds, (id) => Effect.map(store.session(id), Option.getOrUndefined)),
+    streams: streams.map(withoutToken),
+    stream: yield* Effect.forEach(
+      executionIds,
+      (id) => Effect.map(store.stream({ id }), (stream) => Option.getOrUndefined(Option.map(stream, withoutToken)))
+    ),
+    events: yield* Effect.forEach(
+      executionIds,
+      (id) => Effect.forEach(eventReads, ([after, limit]) => store.events(id, after, limit))
+    ),
+    executions: yield* Stream.runCollect(store.list({})),
+    execution: yield* Effect.forEach(executionIds, (id) => Effect.map(store.execution(id), Option.getOrUndefined)),
+    standing: executionIds.map(backend.standing),
+    runnable: throughPages(backend.runnable),
+    nextTimer: backend.nextTimer(),
+    dueTimers: backend.dueTimers(now, 100).map(({ exit, id, name }) => JSON.stringify({ id, name, exit })).sort(),
+    firstTimer: backend.dueTimers(Infinity, 1).length
+  }
+})
+
+const modelReadAll = (model: Model.Model, now: number) => {
+  const timers = Model.armedTimers(model)
+  return {
+    keys: keyNames.map((name) => Model.key(model, name)),
+    sessions: Model.sessions(model, {}),
+    session: sessionIds.map((id) => Model.session(model, id)),
+    streams: Model.streams(model, {}),
+    stream: executionIds.map((id) => Model.stream(model, id)),
+    events: executionIds.map((id) => eventReads.map(([after, limit]) => Model.events(model, id, after, limit))),
+    executions: Model.list(model, {}),
+    execution: executionIds.map((id) => Model.execution(model, id)),
+    standing: executionIds.map((id) => {
+      const record = Model.execution(model, id)
+      return record && { parent: record.parent, state: Model.stateOf(model, id) }
+    }),
+    runnable: Model.runnable(model),
+    nextTimer: timers.length === 0 ? undefined : Math.min(...timers.map(({ at }) => at)),
+    dueTimers: timers.filter(({ at }) => at <= now).map(({ exit, id, name }) => JSON.stringify({ id, name, exit }))
+      .sort(),
+    firstTimer: Math.min(1, timers.length)
+  }
+}
+
+const checkQuery = (opened: Opened, model: Model.Model, { query }: Extract<Command, { readonly _tag: "Query" }>) => {
+  const { backend } = opened
+  const executions = { ...query, completedBefore: query.before }
+  const sessions = { ...query, writtenBefore: query.before }
+  const streams = { ...query, closedBefore: query.before }
+  assert.deepStrictEqual(
+    throughPages((after, limit) => backend.list(executions, after, limit)),
+    Model.list(model, executions)
+  )
+  assert.deepStrictEqual(
+    throughPages((after, limit) => backend.sessions(sessions, after, limit)),
+    Model.sessions(model, sessions)
+  )
+  assert.deepStrictEqual(
+    throughPages((after, limit) => backend.streams(streams, after, limit)).map(withoutToken),
+    Model.streams(model, streams)
+  )
+}
+
+// -----------------------------------------------------------------------------
+// programs
+// -----------------------------------------------------------------------------
+
+/** How often each outcome of each write was seen. */
+type Seen = Map<string, number>
+
+const see = (seen: Seen, writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Model.ModelOutcome>): void =>
+  outcomes.forEach((outcome, i) => {
+    const detail = "fresh" in outcome ? ` fresh=${outcome.fresh}` : "parked" in outcome ? ` ${outcome.parked}` : ""
+    const name = `${writes[i]!._tag}: ${outcome._tag}${detail}`
+    seen.set(name, (seen.get(name) ?? 0) + 1)
+  })
+
+const runProgram = Effect.fnUntraced(function*(disk: Disk, program: ReadonlyArray<Command>, seen: Seen) {
+  const tokens = new Tokens()
+  let model = Model.empty
+  let opened = yield* openStore(disk)
+  let submitted = false
+
+  /** What was submitted is read once a later commit has returned. */
+  const settle = Effect.suspend(() => {
+    const wasSubmitted = submitted
+    submitted = false
+    return wasSubmitted ? Effect.asVoid(opened.store.commit([{ _tag: "EndSession", id: "nobody's" }])) : Effect.void
+  })
+
+  const expect = (writes: ReadonlyArray<Write>, now: number) => {
+    const [after, outcomes] = Model.writeAll(model, writes, now)
+    model = after
+    see(seen, writes, outcomes)
+    return outcomes
+  }
+
+  const commit = Effect.fnUntraced(function*(writes: Writes) {
+    const expected = expect(writes, yield* Clock.currentTimeMillis)
+    const outcomes = yield* opened.store.commit(writes)
+    assert.deepStrictEqual(checkOutcomes(tokens, writes, outcomes), expected)
+  })
+
+  const reopen = Effect.fnUntraced(function*() {
+    yield* Scope.close(opened.scope, Exit.void)
+    opened = yield* openStore(disk)
+  })
+
+  const checkAll = Effect.fnUntraced(function*() {
+    const now = yield* Clock.currentTimeMillis
+    yield* settle
+    assert.deepStrictEqual(yield* readAll(opened, now), modelReadAll(model, now))
+    yield* Stream.runForEach(
+      opened.store.streams({}),
+      (record) => Effect.sync(() => tokens.check(record.stream, record.token))
+    )
+  })
+
+  for (const command of program) {
+    switch (command._tag) {
+      case "Commit": {
+        yield* commit(command.writes)
+        break
+      }
+      case "Submit": {
+        const outcomes = expect(command.writes, yield* Clock.currentTimeMillis)
+        outcomes.forEach((outcome, i) => {
+          const write = command.writes[i]!
+          if (write._tag === "OpenStream" && outcome._tag === "Opened" && outcome.fresh) {
+            tokens.opened(write.stream)
+          }
+        })
+        yield* opened.store.submit(command.writes)
+        submitted = true
+        break
+      }
+      case "Together":
+      case "ReadWhileWriting": {
+        yield* settle
+        const now = yield* Clock.currentTimeMillis
+        const states = [modelReadAll(model, now)]
+        const expected = command.commits.map((writes) => {
+          const outcomes = expect(writes, now)
+          states.push(modelReadAll(model, now))
+          return outcomes
+        })
+        const fibers = yield* Effect.forEach(
+          command.commits,
+          (writes) => Effect.forkChild(opened.store.commit(writes), { startImmediately: true })
+        )
+        if (command._tag === "ReadWhileWriting") {
+          const read = yield* readAll(opened, now)
+          assert.isTrue(
+            states.some((state) => isDeepStrictEqual(read, state)),
+            "what is read while commits are on their way is the state between two of them"
+          )
+        }
+        const outcomes = yield* Fiber.joinAll(fibers)
+        command.commits.forEach((writes, i) =>
+          assert.deepStrictEqual(checkOutcomes(tokens, writes, outcomes[i]!), expected[i])
+        )
+        break
+      }
+      case "Torn": {
+        const [first, ...rest] = command.writes.slice(0, command.applied)
+        if (first !== undefined) {
+          yield* commit([first, ...rest])
+        }
+        yield* reopen()
+        yield* commit(command.writes)
+        break
+      }
+      case "Reopen": {
+        yield* reopen()
+        yield* checkAll()
+        break
+      }
+      case "Advance": {
+        // what is queued is committed at the time before
+        yield* settle
+        yield* TestClock.adjust(command.millis)
+        break
+      }
+      case "Query": {
+        yield* settle
+        checkQuery(opened, model, command)
+        break
+      }
+      case "ReadAll": {
+        yield* checkAll()
+      }
+    }
+  }
+  yield* checkAll()
+  yield* reopen()
+  yield* checkAll()
+  yield* Scope.close(opened.scope, Exit.void)
+})
+
+/** What a random program has to come by; each of these can go wrong on its own. */
+const outcomesToSee: ReadonlyArray<string> = [
+  "OpenSession: Made fresh=true",
+  "OpenSession: Made fresh=false",
+  "SetSession: Made fresh=true",
+  "SetSession: Made fresh=false",
+  "SetSession: Missing",
+  "EndSession: Made fresh=true",
+  "EndSession: Made fresh=false",
+  "EndSession: Missing",
+  "ForgetSession: Made fresh=true",
+  "ForgetSession: Made fresh=false",
+  "ForgetSession: Missing",
+  "PutKey: Stands fresh=true",
+  "PutKey: Stands fresh=false",
+  "OpenStream: Opened fresh=true",
+  "OpenStream: Opened fresh=false",
+  "Append: Appended fresh=true",
+  "Append: Appended fresh=false",
+  "Append: Closed",
+  "Append: Missing",
+  "Trim: Made fresh=true",
+  "Trim: Made fresh=false",
+  "Trim: Missing",
+  "StartExecution: Made fresh=true",
+  "StartExecution: Made fresh=false",
+  ...["BeginRecovery: Recovering", "RecordStep: Stands", "Signal: Stands", "ArmTimer: Armed", "RequestCancel: Made"]
+    .flatMap((name) => [`${name} fresh=true`, `${name} fresh=false`]),
+  "Park: Parked true",
+  "Park: Parked false",
+  "Resume: Made fresh=true",
+  "Resume: Made fresh=false",
+  ...["BeginRecovery", "RecordStep", "Signal", "ArmTimer", "RequestCancel", "Park", "Resume"]
+    .flatMap((name) => [`${name}: Completed`, `${name}: Missing`]),
+  "Complete: Stands fresh=true",
+  "Complete: Stands fresh=false",
+  "Complete: Completed",
+  "Complete: Missing",
+  "Forget: Made fresh=true",
+  "Forget: Made fresh=false",
+  "Forget: Missing"
+]
+
+/**
+ * Declares the suite of a backend. `makeDisk` makes a new, empty one.
+ */
+export const storeContract = (
+  name: string,
+  makeDisk: Effect.Effect<Disk, never, Scope.Scope>,
+  options?: { readonly runs?: number | undefined }
+): void => {
+  describe(`store contract: ${name}`, () => {
+    const runs = options?.runs ?? 2_000
+    const seen: Seen = new Map()
+
+    it.effect.prop(
+      `${runs} random programs do what the model says`,
+      { program: commands },
+      ({ program }) => Effect.scoped(Effect.flatMap(makeDisk, (disk) => runProgram(disk, program, seen))),
+      { timeout: 60_000, arbitrary: { runs, size: 30 } }
+    )
+
+    it("the programs came by every outcome of every write", () => {
+      assert.deepStrictEqual(outcomesToSee.filter((outcome) => !seen.has(outcome)), [])
+    })
+  })
+}

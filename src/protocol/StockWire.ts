@@ -14,8 +14,7 @@ import { type Notification, type Question, type Reply, Wire } from "../engine/Wi
 import { makeClients } from "./internal/client.ts"
 import { toForm0618 } from "./internal/elicitationForm.ts"
 import * as Exchange from "./internal/exchange.ts"
-import { isPlainJson } from "./internal/plainJson.ts"
-import { type CanonicalNotification, Stock } from "./stock.ts"
+import { Stock } from "./stock.ts"
 
 /**
  * @category layers
@@ -26,8 +25,15 @@ export const layer: Layer.Layer<Wire, never, Stock> = Layer.effect(Wire)(Effect.
   const clientOf = makeClients(stock)
   return Wire.of({
     notification: (version, notification) => {
-      const text = plainText(notification)
-      return text === undefined ? stock.at(version).notification(toCanonical(notification)) : Effect.succeed(text)
+      switch (notification._tag) {
+        case "Progress":
+          return Effect.succeed(progressText(notification))
+        case "Log":
+          return Effect.succeed(logText(notification))
+        case "Cancelled":
+        case "ElicitationComplete":
+          return stock.at(version).notification(notification)
+      }
     },
     question: Effect.fnUntraced(function*(request, wireId, question) {
       const { adapter } = stock.at(request.version)
@@ -36,7 +42,14 @@ export const layer: Layer.Layer<Wire, never, Stock> = Layer.effect(Wire)(Effect.
       }
       const client = yield* clientOf(request.version, request.profile)
       const sent = yield* Exchange.request(adapter, client.protocol, asking(request, question))
-      return sent && JSON.stringify({ jsonrpc: "2.0", id: wireId, ...sent })
+      if (sent === undefined) {
+        return undefined
+      }
+      const params = question._tag === "Elicit" && request.version === "2025-06-18"
+        // This adapter's encoder takes an enum for a plain string and drops its choices.
+        ? { ...sent.params, requestedSchema: toForm0618(yield* canonicalForm(question.requestedSchema)) }
+        : sent.params
+      return JSON.stringify({ jsonrpc: "2.0", id: wireId, method: sent.method, params })
     }),
     reply: Effect.fnUntraced(function*(request, question, answer): Effect.fn.Return<Reply> {
       if ("error" in answer) {
@@ -54,44 +67,30 @@ export const layer: Layer.Layer<Wire, never, Stock> = Layer.effect(Wire)(Effect.
 // internal
 // -----------------------------------------------------------------------------
 
-/**
- * The text of what a busy handler says most. It is the same in all versions
- * with sessions; tests hold it to the adapters' own projection.
- */
-const plainText = (notification: Notification): string | undefined => {
-  switch (notification._tag) {
-    case "Progress": {
-      const { message, progress, token: progressToken, total } = notification
-      return Number.isFinite(progress) && (total === undefined || Number.isFinite(total))
-        ? JSON.stringify({
-          jsonrpc: "2.0",
-          method: "notifications/progress",
-          params: { progressToken, progress, total, message }
-        })
-        : undefined
-    }
-    case "Log": {
-      const { data, level, logger } = notification
-      return isPlainJson(data)
-        ? JSON.stringify({ jsonrpc: "2.0", method: "notifications/message", params: { level, logger, data } })
-        : undefined
-    }
-    default:
-      return undefined
+// What a busy handler says most has the same text in all versions with
+// sessions. Tests hold it to the projection of the adapters.
+
+const progressText = ({ message, progress, token, total }: Tagged<"Progress">): string | undefined =>
+  Number.isFinite(progress) && (total === undefined || Number.isFinite(total))
+    ? JSON.stringify({
+      jsonrpc: "2.0",
+      method: "notifications/progress",
+      params: { progressToken: token, progress, total, message }
+    })
+    : undefined
+
+const logText = ({ data, level, logger }: Tagged<"Log">): string | undefined => {
+  try {
+    // A handler in JavaScript may log what has no JSON: nothing for a client then.
+    return JSON.stringify(data) === undefined
+      ? undefined
+      : JSON.stringify({ jsonrpc: "2.0", method: "notifications/message", params: { level, logger, data } })
+  } catch {
+    return undefined
   }
 }
 
-const toCanonical = (notification: Notification): CanonicalNotification => {
-  switch (notification._tag) {
-    case "Progress":
-      return { ...notification, progressToken: notification.token }
-    case "Log":
-      return { ...notification, _tag: "LoggingMessage" }
-    case "Cancelled":
-    case "ElicitationComplete":
-      return notification
-  }
-}
+type Tagged<Tag extends Notification["_tag"]> = Extract<Notification, { readonly _tag: Tag }>
 
 /** A question as one use of the adapter's client, whose outcome is canonical JSON again. */
 const asking = (request: Request, question: Question): Exchange.Use<Schema.Json> => {
@@ -101,7 +100,7 @@ const asking = (request: Request, question: Question): Exchange.Use<Schema.Json>
         decodeElicit({
           mode: "form",
           message: question.message,
-          requestedSchema: request.version < "2025-11-25"
+          requestedSchema: request.version === "2025-06-18"
             ? toForm0618(question.requestedSchema)
             : question.requestedSchema
         }).pipe(Effect.flatMap(client.elicit), Effect.flatMap(encodeElicitResult))
@@ -121,6 +120,13 @@ const asking = (request: Request, question: Question): Exchange.Use<Schema.Json>
   }
 }
 
+/** The form as MCP knows it: what its fields have no words for is left out. */
+const canonicalForm = (form: Schema.Json): Effect.Effect<Schema.Json> =>
+  Effect.orDie(Effect.flatMap(decodeForm(form), encodeForm))
+
+const formSchema = Schema.toCodecJson(McpSchema.ElicitRequestFormParams.fields.requestedSchema)
+const decodeForm = Schema.decodeUnknownEffect(formSchema)
+const encodeForm = Schema.encodeEffect(formSchema)
 const decodeElicit = Schema.decodeUnknownEffect(Schema.toCodecJson(McpSchema.Elicit.payloadSchema))
 const encodeElicitResult = Schema.encodeEffect(Schema.toCodecJson(McpSchema.Elicit.successSchema))
 const decodeSample = Schema.decodeUnknownEffect(Schema.toCodecJson(McpSchema.CreateMessage.payloadSchema))

@@ -13,12 +13,13 @@ import * as RpcClient from "effect/rpc/RpcClient"
 import * as RpcClientError from "effect/rpc/RpcClientError"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import type * as Schema from "effect/Schema"
+import type * as JsonRpc from "../../session/JsonRpc.ts"
 import type { Invocation } from "./shapes.ts"
 
 /** A request in the form of a version. */
 export interface Sent {
   readonly method: string
-  readonly params: Schema.Json
+  readonly params: JsonRpc.Params | undefined
 }
 
 type Profile = Invocation["protocol"]
@@ -60,7 +61,7 @@ const withClient = <A>(
         if (message._tag !== "Request") {
           return Effect.void
         }
-        const reply = peer({ method: message.tag, params: message.payload as Schema.Json })
+        const reply = peer({ method: message.tag, params: message.payload as Sent["params"] })
         return reply === undefined
           ? Effect.fail(unanswered)
           : write(clientId, {

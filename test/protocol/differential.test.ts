@@ -71,7 +71,7 @@ const makeStock = Effect.gen(function*() {
     return (request: TestRequest) =>
       Effect.map(
         post({ jsonrpc: "2.0", id: ++id, method: request.method, params: request.params }, {
-          ...headers,
+          ...(request.method === "initialize" ? {} : headers),
           ...request.headers
         }),
         ({ text }) => messageOf(text)
@@ -120,6 +120,30 @@ const makeOurs = Effect.fnUntraced(function*(register: Register) {
 const deliberate = (request: TestRequest, theirs: unknown): unknown => {
   const { error } = theirs as { readonly error?: JsonRpc.ErrorObject }
   return error?.code === -32002 ? { error: { ...error, data: { uri: request.params.uri } } } : theirs // S-RS3
+}
+
+layer(Servers.layer)("initialize", (it) => {
+  it.effect("is answered as by the stock server, except that resources can be subscribed to", () =>
+    Effect.gen(function*() {
+      const { ours, stock } = yield* Servers
+      for (const version of versions) {
+        const request = { label: "", method: "initialize", params: { protocolVersion: version, ...client } }
+        const theirs = (yield* (yield* stock(version))(request)) as InitializeAnswer
+        for (const [name, answers] of ours) {
+          const answer = (yield* answers(version)(request)) as InitializeAnswer
+          assert.deepStrictEqual(answer.result.capabilities.resources, { listChanged: true, subscribe: true }, name)
+          assert.deepStrictEqual(
+            { ...answer.result, capabilities: { ...answer.result.capabilities, resources: undefined } },
+            { ...theirs.result, capabilities: { ...theirs.result.capabilities, resources: undefined } },
+            name
+          )
+        }
+      }
+    }))
+})
+
+interface InitializeAnswer {
+  readonly result: { readonly capabilities: Readonly<Record<string, unknown>> }
 }
 
 describe.each(versions)("%s: the answers of the stock server", (version) => {

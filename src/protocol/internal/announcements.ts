@@ -55,7 +55,8 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
   const announce = (announcement: Announcement) =>
     Effect.suspend(() => Effect.forEach([...listeners], (listener) => listener(announcement), { discard: true }))
 
-  // A program that registers many things in one turn says so once.
+  // A program that registers many things in one turn says so once: the fork
+  // begins when the turn is over.
   const pending = new Set<"tools" | "resources" | "prompts">()
   const listChanged = (list: "tools" | "resources" | "prompts"): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -63,8 +64,7 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
         return Effect.void
       }
       pending.add(list)
-      return Effect.yieldNow.pipe(
-        Effect.andThen(Effect.sync(() => pending.delete(list))),
+      return Effect.sync(() => pending.delete(list)).pipe(
         Effect.andThen(announce({ _tag: "ListChanged", list })),
         Effect.forkIn(scope),
         Effect.asVoid

@@ -50,7 +50,6 @@ export interface Options {
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<Store["Service"], StoreError, Scope.Scope> {
-  const orStoreError = (cause: unknown) => Errors.fromCause(options.filename, cause)
   const file = yield* Effect.acquireRelease(
     Effect.try({
       try: () =>
@@ -60,12 +59,11 @@ export const make = Effect.fnUntraced(function*(
           maxPageCount: options.maxPageCount,
           migrations: Schema.migrations
         }),
-      catch: orStoreError
+      catch: (cause) => Errors.fromCause(options.filename, cause)
     }),
     (file) => Effect.sync(file.close)
   )
-  const backend = yield* Effect.try({ try: () => Backend.make(file), catch: orStoreError })
-  return yield* fromBackend(backend, { maxPayloadBytes: options.maxPayloadBytes })
+  return yield* fromBackend(Backend.make(file), { maxPayloadBytes: options.maxPayloadBytes })
 })
 
 /**

@@ -18,7 +18,7 @@ import * as Writes from "./sqliteWrites.ts"
  * @internal
  */
 export const make = ({ db, file, isOpen }: OpenFile): Backend => {
-  const statements = Statements.prepare(db)
+  const statements = Statements.make(db)
 
   const guard = <A>(body: () => A): A => {
     if (!isOpen()) throw Errors.fenced(file)

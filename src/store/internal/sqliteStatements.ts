@@ -1,9 +1,10 @@
 /**
- * Every SQL statement of the store, prepared once for a connection.
+ * Every SQL statement of the store, prepared when it is first used and then
+ * kept for the life of the connection.
  *
  * @internal
  */
-import type { DatabaseSync, SQLInputValue } from "node:sqlite"
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import { runnable } from "./sqliteSchema.ts"
 
 /** A prepared statement with the types of its parameters and rows. */
@@ -115,14 +116,15 @@ const isUnused = `
   AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.parent = ?1)`
 
 /** @internal */
-export const prepare = (db: DatabaseSync) => {
+export const make = (db: DatabaseSync) => {
   // The one place where rows get their types: `node:sqlite` has none.
   const sql = <P extends ReadonlyArray<SQLInputValue>, R = never>(text: string): Statement<P, R> => {
-    const statement = db.prepare(text)
+    let prepared: StatementSync | undefined
+    const statement = () => prepared ??= db.prepare(text)
     return {
-      get: (...parameters) => statement.get(...parameters) as R | undefined,
-      all: (...parameters) => statement.all(...parameters) as unknown as ReadonlyArray<R>,
-      run: (...parameters) => Number(statement.run(...parameters).changes)
+      get: (...parameters) => statement().get(...parameters) as R | undefined,
+      all: (...parameters) => statement().all(...parameters) as unknown as ReadonlyArray<R>,
+      run: (...parameters) => Number(statement().run(...parameters).changes)
     }
   }
   return {
@@ -383,4 +385,4 @@ export const prepare = (db: DatabaseSync) => {
 }
 
 /** @internal */
-export type Statements = ReturnType<typeof prepare>
+export type Statements = ReturnType<typeof make>

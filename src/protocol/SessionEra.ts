@@ -234,7 +234,9 @@ export const layer: Layer.Layer<
       afterSeq,
       session: record.requestDigest === standaloneDigest ? session.id : undefined,
       progressToken: page.closed ? undefined : yield* storedProgressToken(record),
-      priming: false // the client has this id
+      // The client has this id, but clients forget it with the connection it came by: the official SDK, cut off again
+      // before the next event, would come back without one.
+      priming: hasPolling(session)
     })
   })
 

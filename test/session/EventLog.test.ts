@@ -7,12 +7,17 @@ import { Store } from "../../src/store/Store.ts"
 import { process } from "./harness.ts"
 
 const openStream = (stream: string) =>
-  Effect.flatMap(Store, (store) =>
-    store.commit([{ _tag: "OpenStream", stream, principal: anonymous, requestDigest: "d", version: "2025-11-25" }]))
+  Effect.flatMap(
+    Store,
+    (store) =>
+      store.commit([{ _tag: "OpenStream", stream, principal: anonymous, requestDigest: "d", version: "2025-11-25" }])
+  )
 
 const append = (stream: string, key: number, last?: boolean) =>
-  Effect.flatMap(Store, (store) =>
-    store.commit([{ _tag: "Append", stream, key: String(key), data: String(key), last }]))
+  Effect.flatMap(
+    Store,
+    (store) => store.commit([{ _tag: "Append", stream, key: String(key), data: String(key), last }])
+  )
 
 const dataOf = (page: Page) => page.events.map((event) => event.data)
 

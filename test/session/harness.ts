@@ -1,11 +1,11 @@
 /** The session layer over a memory disk, with a store that counts and can break. */
-import { Context, Effect, Layer } from "effect"
+import { Array, Context, Effect, Layer } from "effect"
 import * as EventLog from "../../src/session/EventLog.ts"
 import * as Ids from "../../src/session/Ids.ts"
 import * as Outbox from "../../src/session/Outbox.ts"
 import * as Sessions from "../../src/session/Sessions.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
-import { Store, type Write } from "../../src/store/Store.ts"
+import { Store } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
 
 /** What happens to the store of one process. */
@@ -41,9 +41,10 @@ const faulty = Layer.effect(Store)(Effect.gen(function*() {
         faults.commits++
         if (faults.crashAt?.commit !== faults.commits) return store.commit(writes)
         faults.crashed = true
-        const [first, ...rest] = writes.slice(0, faults.crashAt.applied)
-        const applied = first === undefined ? Effect.void : store.commit([first, ...rest] as [Write, ...Array<Write>])
-        return Effect.andThen(applied, Effect.fail(dead))
+        const applied = writes.slice(0, faults.crashAt.applied)
+        return Array.isReadonlyArrayNonEmpty(applied)
+          ? Effect.andThen(store.commit(applied), Effect.fail(dead))
+          : Effect.fail(dead)
       })),
     submit: (writes) => alive(Effect.suspend(() => store.submit(writes))),
     events: (stream, afterSeq, limit) => alive(store.events(stream, afterSeq, limit)),

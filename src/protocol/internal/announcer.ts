@@ -1,10 +1,11 @@
 /**
- * Tells sessions of changes that belong to no call: a list, a resource.
+ * Tells sessions of what the server says outside of calls.
  *
  * @internal
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { Calls } from "../../engine/Calls.ts"
 import * as Facts from "../../session/Facts.ts"
 import { Outbox } from "../../session/Outbox.ts"
 import { type Session, Sessions } from "../../session/Sessions.ts"
@@ -32,67 +33,70 @@ export interface Announcer {
  *
  * @internal
  */
-export const make: Effect.Effect<Announcer, never, Stock | Sessions | Outbox | Scope.Scope> = Effect.gen(function*() {
-  const stock = yield* Stock
-  const sessions = yield* Sessions
-  const outbox = yield* Outbox
-  let known: Readonly<Record<string, string>> | undefined
+export const make: Effect.Effect<Announcer, never, Stock | Sessions | Outbox | Calls | Scope.Scope> = Effect.gen(
+  function*() {
+    const stock = yield* Stock
+    const sessions = yield* Sessions
+    const outbox = yield* Outbox
+    const calls = yield* Calls
+    let known: Readonly<Record<string, string>> | undefined
 
-  const digests = Effect.suspend(() =>
-    known === undefined
-      ? Effect.map(stock.digests, (digests) => known = { ...digests })
-      : Effect.succeed(known)
-  )
-
-  const raise = Effect.fnUntraced(function*(session: Session, topic: string, announcement: Announcement) {
-    const message = yield* stock.at(session.negotiated.version).announce(announcement)
-    if (message !== undefined) yield* outbox.raise(session.id, topic, message)
-  })
-
-  const announce = Effect.fnUntraced(function*(session: Session, changed?: List) {
-    const now = yield* digests
-    const fact = yield* sessions.fact(session.id, Facts.lists)
-    const told = fact === undefined ? session.negotiated.lists : JSON.parse(fact) as Readonly<Record<string, string>>
-    const news = lists.filter((list) => list === changed || told[list] !== now[list])
-    for (const list of news) {
-      if (declares(session, list)) yield* raise(session, `list_changed/${list}`, { _tag: "ListChanged", list })
-    }
-    // After the messages: a crash between repeats them, and they are queued once.
-    if (news.length > 0) yield* sessions.update(session.id, Facts.lists, () => JSON.stringify(now))
-  })
-
-  const eachOf = (ids: ReadonlyArray<string>, f: (session: Session) => Effect.Effect<void, StoreError>) =>
-    Effect.forEach(ids, (id) =>
-      Effect.flatMap(sessions.get(id), (session) =>
-        session === undefined
-          ? Effect.void
-          : Effect.flatMap(areKept(stock, session), (kept) => kept ? f(session) : Effect.void)), { discard: true })
-
-  const tell = (announcement: Announcement): Effect.Effect<void, StoreError> => {
-    switch (announcement._tag) {
-      case "ListChanged":
-        known = undefined
-        return Effect.suspend(() => eachOf(outbox.readers(), (session) => announce(session, announcement.list)))
-      case "ResourceUpdated":
-        return Effect.flatMap(
-          sessions.subscribers(announcement.uri),
-          (ids) => eachOf(ids, (session) => raise(session, `updated/${announcement.uri}`, announcement))
-        )
-      case "ElicitationComplete":
-        return Effect.void // on the stream of the call that asked
-    }
-  }
-
-  yield* stock.listen((announcement) =>
-    Effect.catchTag(
-      tell(announcement),
-      "StoreError",
-      (error) => Effect.logWarning(`A change was not announced: ${error.message}`)
+    const digests = Effect.suspend(() =>
+      known === undefined
+        ? Effect.map(stock.digests, (digests) => known = { ...digests })
+        : Effect.succeed(known)
     )
-  )
 
-  return { digests, announce: (session) => announce(session) }
-})
+    const raise = Effect.fnUntraced(function*(session: Session, topic: string, announcement: Announcement) {
+      const message = yield* stock.at(session.negotiated.version).announce(announcement)
+      if (message !== undefined) yield* outbox.raise(session.id, topic, message)
+    })
+
+    const announce = Effect.fnUntraced(function*(session: Session, changed?: List) {
+      const now = yield* digests
+      const fact = yield* sessions.fact(session.id, Facts.lists)
+      const told = fact === undefined ? session.negotiated.lists : JSON.parse(fact) as Readonly<Record<string, string>>
+      const news = lists.filter((list) => list === changed || told[list] !== now[list])
+      for (const list of news) {
+        if (declares(session, list)) yield* raise(session, `list_changed/${list}`, { _tag: "ListChanged", list })
+      }
+      // After the messages: a crash between repeats them, and they are queued once.
+      if (news.length > 0) yield* sessions.update(session.id, Facts.lists, () => JSON.stringify(now))
+    })
+
+    const eachOf = (ids: ReadonlyArray<string>, f: (session: Session) => Effect.Effect<void, StoreError>) =>
+      Effect.forEach(ids, (id) =>
+        Effect.flatMap(sessions.get(id), (session) =>
+          session === undefined
+            ? Effect.void
+            : Effect.flatMap(areKept(stock, session), (kept) => kept ? f(session) : Effect.void)), { discard: true })
+
+    const tell = (announcement: Announcement): Effect.Effect<void, StoreError> => {
+      switch (announcement._tag) {
+        case "ListChanged":
+          known = undefined
+          return Effect.suspend(() => eachOf(outbox.readers(), (session) => announce(session, announcement.list)))
+        case "ResourceUpdated":
+          return Effect.flatMap(
+            sessions.subscribers(announcement.uri),
+            (ids) => eachOf(ids, (session) => raise(session, `updated/${announcement.uri}`, announcement))
+          )
+        case "ElicitationComplete":
+          return calls.completeElicitation(announcement.elicitationId) // to the call that asked (S-E8)
+      }
+    }
+
+    yield* stock.listen((announcement) =>
+      Effect.catchTag(
+        tell(announcement),
+        "StoreError",
+        (error) => Effect.logWarning(`A change was not announced: ${error.message}`)
+      )
+    )
+
+    return { digests, announce: (session) => announce(session) }
+  }
+)
 
 /** S-L4: no notification that was not declared. */
 const declares = (session: Session, list: List): boolean => {

@@ -4,6 +4,7 @@
  *
  * @internal
  */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -77,10 +78,7 @@ export const make: Effect.Effect<Retention, never, Store | Sessions | EventLog |
     const forgetCalls = (now: number): Effect.Effect<void, StoreError> =>
       store.streams({ closedBefore: now - callRetention }).pipe(
         Stream.grouped(64),
-        Stream.runForEach((streams) => {
-          const [first, ...rest] = streams.map((stream) => ({ _tag: "Forget", id: stream.stream }) as const)
-          return first === undefined ? Effect.void : store.commit([first, ...rest])
-        })
+        Stream.runForEach((streams) => store.commit(Arr.map(streams, ({ stream }) => ({ _tag: "Forget", id: stream }))))
       )
 
     const sweep = Effect.gen(function*() {

@@ -14,12 +14,13 @@ import type { Stock } from "../stock.ts"
 import * as ReverseClient from "./reverseClient.ts"
 import type { Invocation } from "./shapes.ts"
 
-/** A client as its `initialize` described it; the same for all of its requests. */
+/** A client as its `initialize` described it. */
 export interface Client {
-  readonly initializePayload: typeof McpSchema.Initialize.payloadSchema.Type
+  /** What version and capabilities allow. */
   readonly protocol: Invocation["protocol"]
+  /** No body: the message has been read. */
   readonly httpRequest: HttpServerRequest.HttpServerRequest
-  /** What one request is called with. */
+  /** What a handler is called with, for one request. */
   readonly invocation: (payload: unknown) => Required<Invocation>
 }
 
@@ -29,63 +30,60 @@ export interface Client {
  *
  * @internal
  */
-export const makeClients = (stock: Stock["Service"]) => {
+export const makeClients = (
+  stock: Stock["Service"]
+): (version: string, profile: RequestProfile) => Effect.Effect<Client> => {
   const known = new WeakMap<RequestProfile, Client>()
-  return (version: string, profile: RequestProfile): Effect.Effect<Client> =>
+  const blank = HttpServerRequest.fromWeb(new Request("http://localhost/", { method: "POST" }))
+
+  const make = Effect.fnUntraced(function*(version: string, profile: RequestProfile) {
+    const payload = yield* Effect.orDie(stock.at(version).decode("initialize", {
+      protocolVersion: version,
+      capabilities: profile.clientCapabilities,
+      clientInfo: profile.clientInfo ?? anonymous,
+      ...(profile.initializeMeta === undefined ? {} : { _meta: profile.initializeMeta })
+    }))
+    const httpRequest = blank.modify({ headers: headersOf(version, profile) })
+    const client = clientOf(version as SessionVersion, payload as InitializePayload, httpRequest)
+    known.set(profile, client)
+    return client
+  })
+
+  return (version, profile) =>
     Effect.suspend(() => {
       const client = known.get(profile)
-      if (client !== undefined && client.initializePayload.protocolVersion === version) {
-        return Effect.succeed(client)
-      }
-      return Effect.map(make(stock, version, profile), (client) => {
-        known.set(profile, client)
-        return client
-      })
+      return client !== undefined && client.protocol.protocolVersion === version
+        ? Effect.succeed(client)
+        : make(version, profile)
     })
 }
 
-const make = Effect.fnUntraced(function*(stock: Stock["Service"], version: string, profile: RequestProfile) {
-  const initializePayload = (yield* Effect.orDie(stock.at(version).decode("initialize", {
-    protocolVersion: version,
-    capabilities: profile.clientCapabilities,
-    clientInfo: profile.clientInfo ?? anonymous,
-    ...(profile.initializeMeta === undefined ? {} : { _meta: profile.initializeMeta })
-  }))) as Client["initializePayload"]
-  return clientOf(version as SessionVersion, initializePayload, httpRequestOf(version, profile))
-})
+type InitializePayload = typeof McpSchema.Initialize.payloadSchema.Type
 
 type SessionVersion = McpSchema.McpServerClient["Service"]["protocolVersion"]
 
 const clientOf = (
   protocolVersion: SessionVersion,
-  initializePayload: Client["initializePayload"],
+  initializePayload: InitializePayload,
   httpRequest: HttpServerRequest.HttpServerRequest
 ): Client => {
   const clientCapabilities = McpSchema.ClientCapabilities.make(initializePayload.capabilities)
   const clientInfo = McpSchema.Implementation.make(initializePayload.clientInfo)
   const getClient = Effect.succeed(ReverseClient.make(protocolVersion))
-  // Our clients have no numbers. Stock handlers only ever hand this one back.
+  // Our clients have no numbers; stock handlers only ever hand this one back.
   const clientId = 0
   const protocol = { protocolVersion, clientCapabilities, clientInfo, requestMetadata: initializePayload._meta }
   return {
-    initializePayload,
     protocol,
     httpRequest,
     invocation: (payload) => {
       const requestMetadata = metadataOf(payload)
+      const requestContext = { clientId, protocolVersion, clientCapabilities, clientInfo, requestMetadata }
       return {
         clientId,
         protocol,
-        requestContext: { clientId, protocolVersion, clientCapabilities, clientInfo, requestMetadata },
-        serverClient: {
-          clientId,
-          protocolVersion,
-          clientCapabilities,
-          clientInfo,
-          initializePayload,
-          requestMetadata,
-          getClient
-        }
+        requestContext,
+        serverClient: { ...requestContext, initializePayload, getClient }
       }
     }
   }
@@ -98,12 +96,10 @@ const metadataOf = (payload: unknown): Readonly<Record<string, unknown>> | undef
     ? payload._meta as Readonly<Record<string, unknown>>
     : undefined
 
-/** The request that middleware sees, live or in a replay: its stored headers, and no body. */
-const httpRequestOf = (version: string, profile: RequestProfile): HttpServerRequest.HttpServerRequest =>
-  HttpServerRequest.fromWeb(new Request("http://localhost/", { method: "POST" })).modify({
-    headers: Headers.fromInput({
-      ...profile.headers,
-      "mcp-protocol-version": version,
-      ...(profile.session === undefined ? {} : { "mcp-session-id": profile.session })
-    })
+/** What middleware sees of the HTTP request, live or in a replay: its stored headers. */
+const headersOf = (version: string, profile: RequestProfile): Headers.Headers =>
+  Headers.fromInput({
+    ...profile.headers,
+    "mcp-protocol-version": version,
+    ...(profile.session === undefined ? {} : { "mcp-session-id": profile.session })
   })

@@ -3,51 +3,15 @@
  * byte, in either direction, runs once and gets its answer (S-P10).
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
-import { Durable, DurableMcp, MemoryStore } from "effect-durable-mcp"
+import { Effect } from "effect"
 import { retryingFetch } from "effect-durable-mcp/client"
-import { Tool, Toolkit } from "effect/ai"
-import { HttpServer } from "effect/http"
+import * as Counter from "./Counter.ts"
 import * as CuttingProxy from "./CuttingProxy.ts"
 
 interface Event {
   readonly id: string
   readonly data: string
 }
-
-const Counter = Toolkit.make(Tool.make("count", {
-  parameters: Schema.Struct({ name: Schema.String }),
-  success: Schema.Struct({ runs: Schema.Number })
-}))
-
-/** A server, and how often each name's step has run. */
-const serve = Effect.gen(function*() {
-  const runs = new Map<string, number>()
-  const registrations = DurableMcp.toolkit(Counter).pipe(Layer.provide(Counter.toLayer({
-    count: Effect.fn("count")(function*({ name }) {
-      const count = yield* Durable.step(
-        "count",
-        Effect.sync(() => {
-          const count = (runs.get(name) ?? 0) + 1
-          runs.set(name, count)
-          return count
-        })
-      )
-      yield* Durable.progress({ progress: 1, total: 1 })
-      return { runs: count }
-    })
-  })))
-  const context = yield* Layer.build(
-    DurableMcp.layerHttp({ name: "counter", version: "1.0.0", path: "/mcp", registrations }).pipe(
-      DurableMcp.serveNode({ port: 0 }),
-      Layer.provide(MemoryStore.layer)
-    )
-  )
-  const url = yield* HttpServer.addressFormattedWith((address) => Effect.succeed(`${address}/mcp`)).pipe(
-    Effect.provide(context)
-  )
-  return { runs, url }
-})
 
 const headersOf = (version: string, session?: string): Record<string, string> => ({
   "content-type": "application/json",
@@ -136,7 +100,7 @@ describe("a call that is cut off", () => {
       const where = direction === "up" ? "on its way in" : "in its answer"
       it.live(`${where}, at any byte, runs once and gets its answer (${version})`, () =>
         Effect.gen(function*() {
-          const { runs, url } = yield* serve
+          const { runs, url } = yield* Counter.serve
           const session = yield* Effect.promise(() => open(url, version))
           const through = (name: string, cutAt: number) =>
             Effect.scoped(Effect.gen(function*() {

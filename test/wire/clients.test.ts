@@ -1,0 +1,258 @@
+/**
+ * What users of the official clients see, each client on each store.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, type Layer } from "effect"
+import { MemoryStore, SqliteStore, type Store } from "effect-durable-mcp"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Doors, start, until } from "./fixture.ts"
+import { type Elicited, makeCuttableFetch, peers, type Result } from "./peers.ts"
+
+const textOf = (result: Result) => result.content[0]?.text
+
+/** Layers that open the same disk each time they are built. */
+const stores: ReadonlyArray<
+  readonly [name: string, open: Effect.Effect<Layer.Layer<Store.Store, unknown>, never, import("effect").Scope.Scope>]
+> = [
+  ["MemoryStore", Effect.sync(() => MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }))],
+  [
+    "SqliteStore",
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "wire-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
+    ).pipe(Effect.map((folder) => SqliteStore.layer({ filename: join(folder, "store.db") })))
+  ]
+]
+
+for (const [peerName, connect] of peers) {
+  for (const [storeName, openStore] of stores) {
+    describe(`${peerName} on ${storeName}`, () => {
+      const serve = Effect.gen(function*() {
+        const doors = new Doors()
+        const store = yield* openStore
+        const server = yield* start(store, doors)
+        /** The next process of the same server. */
+        const restart = Effect.andThen(server.stop, start(store, doors, { port: Number(server.url.port) }))
+        return { doors, url: server.url, restart }
+      })
+
+      it.live("initializes with the newest version and a session (S-L1, S-L2, S-S1)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          assert.strictEqual(peer.version(), "2025-11-25")
+          assert.match(peer.sessionId() ?? "", /^[\x21-\x7E]{32,}$/)
+          assert.strictEqual(peer.instructions(), "Be kind")
+          assert.deepInclude(peer.serverVersion(), { name: "wire", version: "1.0.0" })
+          yield* peer.ping
+        }))
+
+      it.live("lists and calls tools; failures are results, defects tell nothing (S-T2, S-T6, S-T7)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          assert.include((yield* peer.tools).map((tool) => tool.name), "echo")
+          assert.strictEqual(textOf(yield* peer.call("echo", { text: "hello" })), "hello")
+          const failed = yield* peer.call("fail", {})
+          assert.isTrue(failed.isError)
+          assert.include(JSON.stringify(failed), "on purpose")
+          const unknown = yield* Effect.flip(peer.call("no_such_tool", {}))
+          assert.include(unknown.message, "no_such_tool")
+          const died = yield* Effect.result(peer.call("die", {}))
+          assert.notInclude(JSON.stringify(died), "secret")
+        }))
+
+      it.live("reads resources and templates, gets prompts, completes (S-RS2, S-PM1, S-CO1)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          assert.deepStrictEqual((yield* peer.resources).map((resource) => resource.uri), ["test://text"])
+          assert.strictEqual((yield* peer.templates).length, 1)
+          assert.include(JSON.stringify(yield* peer.read("test://text")), "Hello")
+          assert.include(JSON.stringify(yield* peer.read("test://item/7")), "item 7")
+          assert.isTrue((yield* Effect.exit(peer.read("test://nothing")))._tag === "Failure")
+          assert.include(JSON.stringify(yield* peer.prompt("greet", { name: "Ada" })), "Hello, Ada")
+          assert.deepStrictEqual(yield* peer.complete("greet", "name", "A"), ["Ada", "Alan"])
+        }))
+
+      it.live("hears progress in order, before the result (S-G1, S-G2, S-G3)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          const progress: Array<number> = []
+          const result = yield* peer.call("walk", { n: 5 }, { onprogress: (p) => progress.push(p.progress) })
+          assert.strictEqual(textOf(result), "done:5")
+          assert.deepStrictEqual(progress, [1, 2, 3, 4, 5])
+        }))
+
+      it.live("hears log messages of its level (S-LG1, S-LG2)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          yield* peer.setLogLevel("info")
+          yield* peer.call("talk", {})
+          assert.deepStrictEqual(peer.logs, [{ said: "info" }, { said: "error" }])
+          yield* peer.setLogLevel("error")
+          yield* peer.call("talk", {})
+          assert.deepStrictEqual(peer.logs.slice(2), [{ said: "error" }])
+        }))
+
+      it.live("is asked, and its answer decides (S-E1, S-E2, S-E4)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          for (
+            const [answer, expected] of [
+              [{ action: "accept", content: { ok: true } }, { _tag: "Accepted", content: { ok: true } }],
+              [{ action: "decline" }, { _tag: "Declined" }],
+              [{ action: "cancel" }, { _tag: "Cancelled" }]
+            ] as ReadonlyArray<[Elicited, unknown]>
+          ) {
+            const peer = yield* connect(url, { elicit: () => Promise.resolve(answer) })
+            const result = yield* peer.call("ask", {})
+            assert.deepStrictEqual(JSON.parse(textOf(result)!), expected)
+            assert.deepStrictEqual(peer.questions, ["Go on?"])
+          }
+        }))
+
+      it.live("samples and lists roots (S-A1, S-O1)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          assert.include(textOf(yield* peer.call("model", {})), "Knock knock")
+          assert.include(textOf(yield* peer.call("roots", {})), "file:///home")
+        }))
+
+      it.live("goes on after a dropped socket, nothing lost or doubled (S-P15, S-R6, S-R8)", () =>
+        Effect.gen(function*() {
+          const { doors, url } = yield* serve
+          const connection = makeCuttableFetch()
+          const peer = yield* connect(url, { fetch: connection.fetch })
+          const progress: Array<number> = []
+          const tokens: Array<string> = []
+          for (const door of ["step-2", "step-4"]) doors.shut(door)
+          const call = yield* Effect.forkChild(peer.call("walk", { n: 5 }, {
+            onprogress: (p) => progress.push(p.progress),
+            onresumptiontoken: (token) => tokens.push(token)
+          }))
+          for (const i of [2, 4]) {
+            yield* doors.arrived(`step-${i}`)
+            yield* until(() => progress.length === i - 1)
+            connection.cut()
+            doors.open(`step-${i}`)
+          }
+          assert.strictEqual(textOf(yield* Fiber.join(call)), "done:5")
+          assert.deepStrictEqual(progress, [1, 2, 3, 4, 5])
+          assert.strictEqual(doors.arrivals("step-1"), 1)
+          assert.isAbove(tokens.length, 5)
+        }))
+
+      it.live("a drop before any event of the resumed stream does not lose the call (S-R3, S-R6)", () =>
+        Effect.gen(function*() {
+          const { doors, url } = yield* serve
+          const connection = makeCuttableFetch()
+          const peer = yield* connect(url, { fetch: connection.fetch })
+          doors.shut("step-2")
+          const tokens: Array<string> = []
+          const progress: Array<number> = []
+          const call = yield* Effect.forkChild(peer.call("walk", { n: 2 }, {
+            onprogress: (p) => progress.push(p.progress),
+            onresumptiontoken: (token) => tokens.push(token)
+          }))
+          yield* until(() => progress.length === 1)
+          for (let i = 0; i < 3; i++) {
+            const before = tokens.length
+            connection.cut()
+            yield* until(() => tokens.length > before)
+          }
+          doors.open("step-2")
+          assert.strictEqual(textOf(yield* Fiber.join(call)), "done:2")
+          assert.deepStrictEqual(progress, [1, 2])
+        }))
+
+      it.live("follows a call that hangs up (S-R4, S-R5)", () =>
+        Effect.gen(function*() {
+          const { doors, url } = yield* serve
+          const peer = yield* connect(url)
+          doors.shut("after")
+          const call = yield* Effect.forkChild(peer.call("hang_up", {}))
+          yield* doors.arrived("after")
+          doors.open("after")
+          assert.strictEqual(textOf(yield* Fiber.join(call)), "back again")
+        }))
+
+      it.live("keeps session and call over a restart; finished steps do not run again", () =>
+        Effect.gen(function*() {
+          const { doors, restart, url } = yield* serve
+          const peer = yield* connect(url)
+          const session = peer.sessionId()
+          const progress: Array<number> = []
+          doors.shut("step-3")
+          const call = yield* Effect.forkChild(
+            peer.call("walk", { n: 4 }, { onprogress: (p) => progress.push(p.progress) })
+          )
+          yield* doors.arrived("step-3")
+          yield* until(() => progress.length === 2)
+          // A step under way is waited for: it ends while the server drains.
+          const restarted = yield* Effect.forkChild(restart)
+          yield* Effect.yieldNow
+          doors.open("step-3")
+          yield* Fiber.join(restarted)
+          assert.strictEqual(textOf(yield* Fiber.join(call)), "done:4")
+          assert.deepStrictEqual(progress, [1, 2, 3, 4])
+          assert.strictEqual(doors.arrivals("step-1"), 1)
+          assert.strictEqual(doors.arrivals("step-3"), 1)
+          assert.strictEqual(peer.sessionId(), session)
+          assert.strictEqual(textOf(yield* peer.call("echo", { text: "still here" })), "still here")
+        }))
+
+      it.live("a question asked before a restart is answered after it, and asked once", () =>
+        Effect.gen(function*() {
+          const { restart, url } = yield* serve
+          const answer = yield* Deferred.make<Elicited>()
+          const peer = yield* connect(url, { elicit: () => Effect.runPromise(Deferred.await(answer)) })
+          const call = yield* Effect.forkChild(peer.call("ask", {}))
+          yield* until(() => peer.questions.length === 1)
+          yield* restart
+          yield* peer.ping
+          yield* Deferred.succeed(answer, { action: "accept", content: { ok: true } })
+          const result = yield* Fiber.join(call)
+          assert.deepStrictEqual(JSON.parse(textOf(result)!), { _tag: "Accepted", content: { ok: true } })
+          assert.deepStrictEqual(peer.questions, ["Go on?"])
+        }))
+
+      it.live("cancels (S-C1, S-C6)", () =>
+        Effect.gen(function*() {
+          const { doors, url } = yield* serve
+          const peer = yield* connect(url)
+          doors.shut("step-2")
+          const controller = new AbortController()
+          const call = yield* Effect.forkChild(Effect.flip(peer.call("walk", { n: 3 }, { signal: controller.signal })))
+          yield* doors.arrived("step-2")
+          controller.abort()
+          yield* Fiber.join(call)
+          assert.strictEqual(textOf(yield* peer.call("echo", { text: "next" })), "next")
+          doors.open("step-2")
+          assert.strictEqual(doors.arrivals("step-3"), 0)
+        }))
+
+      it.live("ends its session for good (S-S5, S-S7)", () =>
+        Effect.gen(function*() {
+          const { url } = yield* serve
+          const peer = yield* connect(url)
+          const headers = {
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            "mcp-session-id": peer.sessionId()!
+          }
+          yield* peer.terminate
+          for (const method of ["POST", "GET", "DELETE"]) {
+            const body = method === "POST" ? "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}" : null
+            const response = yield* Effect.promise(() => fetch(url, { method, headers, body }))
+            assert.strictEqual(response.status, 404, method)
+          }
+        }))
+    })
+  }
+}

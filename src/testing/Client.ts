@@ -1,0 +1,296 @@
+/**
+ * The client of a simulation. It knows nothing of crashes but their symptoms:
+ * it repeats a POST that was cut off, resumes a stream that broke, and answers
+ * the questions it is asked.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { Answer, Id } from "../session/JsonRpc.ts"
+import * as Events from "./internal/events.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  /** Calls a tool, with a progress token, and returns the answer however many processes it takes. */
+  readonly callTool: (
+    name: string,
+    args?: Readonly<Record<string, Schema.Json>>,
+    options?: {
+      /** Request id. Default: 1, 2, 3 … */
+      readonly id?: Id | undefined
+    }
+  ) => Effect.Effect<Answer>
+  /** Sends a notification; returns when it was accepted. */
+  readonly notify: (method: string, params?: Readonly<Record<string, Schema.Json>>) => Effect.Effect<void>
+}
+
+/**
+ * A request of the server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Question {
+  readonly method: string
+  readonly params: Readonly<Record<string, Schema.Json>>
+}
+
+/**
+ * The process as the client reaches it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly fetch: (request: Request) => Promise<Response>
+  /** Returns when the process has died, and with it every connection. */
+  readonly died: Effect.Effect<void>
+}
+
+/**
+ * A message of the server, as it came.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Received {
+  /** The request on whose stream it came. */
+  readonly call: Id
+  readonly eventId: string | undefined
+  readonly message: Message
+  readonly text: string
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Message {
+  readonly id?: Id | undefined
+  readonly method?: string | undefined
+  readonly params?: Readonly<Record<string, Schema.Json>> | undefined
+  readonly result?: Schema.Json | undefined
+  readonly error?: { readonly code: number; readonly message: string } | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly url: string
+  /** Waits until there is a process. */
+  readonly connect: Effect.Effect<Connection>
+  /** What the user says. Default: accepts without content. */
+  readonly answer?: ((question: Question) => Effect.Effect<Schema.Json>) | undefined
+  readonly capabilities: Readonly<Record<string, Schema.Json>>
+  /** Told the id of each event, also of those without a message. */
+  readonly onEventId: (call: Id, eventId: string) => void
+  readonly onReceived: (received: Received) => void
+  readonly onAnswered: (question: Question) => void
+  /** Told of what no server may do: refuse an answer, a resume, a repeat. */
+  readonly onRefused: (what: string) => void
+}
+
+/**
+ * Opens a session. Answers are given by fibers of the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (options: Options) => Effect.Effect<
+  Client & {
+    /** Reads a stream again, from its first event on. */
+    readonly replay: (firstEventId: string) => Effect.Effect<ReadonlyArray<string>>
+    /** Returns when every answer was accepted. */
+    readonly settled: Effect.Effect<void>
+  },
+  never,
+  Scope.Scope
+> = Effect.fnUntraced(function*(options) {
+  const scope = yield* Effect.scope
+  let sessionHeaders: Record<string, string> = {}
+  let nextId = 1
+  const answering = new Set<Id>()
+
+  /** What a promise gives, or undefined when the connection was cut before. */
+  const orCut = <A>(connection: Connection, promise: (signal: AbortSignal) => Promise<A>) =>
+    Effect.raceFirst(
+      Effect.orElseSucceed(Effect.tryPromise(promise), () => undefined),
+      Effect.as(connection.died, undefined)
+    )
+
+  /** Sends until there is an answer that has begun. Wait and repeat is all a client can do about the rest. */
+  const send = Effect.fnUntraced(function*(request: () => Request) {
+    for (;;) {
+      const connection = yield* options.connect
+      const response = yield* orCut(connection, (signal) => connection.fetch(new Request(request(), { signal })))
+      if (response !== undefined && response.status !== 503) {
+        return { connection, response }
+      }
+      yield* Effect.sleep(100)
+    }
+  })
+
+  const post = (message: object) => () =>
+    new Request(options.url, {
+      method: "POST",
+      headers: {
+        ...sessionHeaders,
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream"
+      },
+      body: JSON.stringify(message)
+    })
+
+  const resume = (lastEventId: string) => () =>
+    new Request(options.url, {
+      headers: { ...sessionHeaders, "accept": "text/event-stream", "last-event-id": lastEventId }
+    })
+
+  /** Posts what has no answer but its status. */
+  const deliver = Effect.fnUntraced(function*(message: object, what: string) {
+    const { response } = yield* send(post(message))
+    if (response.status !== 202) {
+      options.onRefused(`${what}: ${response.status} ${yield* Effect.promise(() => response.text())}`)
+    }
+  })
+
+  const reply = Effect.fnUntraced(function*(id: Id, question: Question) {
+    const result = yield* (options.answer?.(question) ?? Effect.succeed({ action: "accept", content: {} }))
+    yield* deliver({ jsonrpc: "2.0", id, result }, `answer to ${question.method}`)
+    options.onAnswered(question)
+    answering.delete(id)
+  })
+
+  const receive = Effect.fnUntraced(function*(call: Id, event: Events.Event) {
+    const message: Message = JSON.parse(event.data)
+    options.onReceived({ call, eventId: event.id, message, text: event.data })
+    if (message.method !== undefined && message.id !== undefined) {
+      answering.add(message.id)
+      yield* Effect.forkIn(reply(message.id, { method: message.method, params: message.params ?? {} }), scope)
+    }
+    return message
+  })
+
+  /** Reads a stream to its end, or to where it was cut. */
+  const follow = Effect.fnUntraced(function*(
+    connection: Connection,
+    response: Response,
+    onEvent: (event: Events.Event) => Effect.Effect<void>
+  ) {
+    if (response.body === null) {
+      return true
+    }
+    const body = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    const read = Events.reader()
+    for (;;) {
+      const chunk = yield* orCut(connection, () => body.read())
+      if (chunk === undefined || chunk.done) {
+        yield* Effect.ignore(Effect.tryPromise(() => body.cancel()))
+        return chunk !== undefined
+      }
+      for (const event of read(chunk.value)) {
+        yield* onEvent(event)
+      }
+    }
+  })
+
+  const request = Effect.fnUntraced(function*(message: { readonly id: Id; readonly method: string }) {
+    let lastEventId: string | undefined
+    let answer: Answer | undefined
+    let retryMs = 100
+    for (;;) {
+      const resuming = lastEventId
+      const { connection, response } = yield* send(resuming === undefined ? post(message) : resume(resuming))
+      const media = response.headers.get("content-type") ?? ""
+      if (media.startsWith("application/json")) {
+        const text = yield* orCut(connection, () => response.text())
+        if (text === undefined) {
+          continue
+        }
+        if (response.status !== 200) {
+          options.onRefused(`${resuming === undefined ? message.method : `resume from ${resuming}`}: ${text}`)
+        }
+        const { error, result }: Message = JSON.parse(text)
+        return {
+          headers: response.headers,
+          answer: error === undefined ? { result: result ?? null } : { error }
+        }
+      }
+      const ended = yield* follow(
+        connection,
+        response,
+        Effect.fnUntraced(function*(event) {
+          if (event.id !== undefined) {
+            lastEventId = event.id
+            options.onEventId(message.id, event.id)
+          }
+          retryMs = event.retryMs ?? retryMs
+          if (event.data === "") {
+            return
+          }
+          const { error, id, method, result } = yield* receive(message.id, event)
+          if (method === undefined && id === message.id) {
+            answer = error === undefined ? { result: result ?? null } : { error }
+          }
+        })
+      )
+      if (answer !== undefined) {
+        return { headers: response.headers, answer }
+      }
+      yield* Effect.sleep(ended ? retryMs : 100)
+    }
+  })
+
+  const opened = yield* request({
+    jsonrpc: "2.0",
+    id: 0,
+    method: "initialize",
+    params: {
+      protocolVersion: "2025-11-25",
+      capabilities: options.capabilities,
+      clientInfo: { name: "crash-test", version: "1.0.0" }
+    }
+  } as { readonly id: Id; readonly method: string })
+  sessionHeaders = {
+    "mcp-session-id": opened.headers.get("mcp-session-id") ?? "",
+    "mcp-protocol-version": "2025-11-25"
+  }
+  yield* deliver({ jsonrpc: "2.0", method: "notifications/initialized" }, "initialized")
+
+  return {
+    callTool: Effect.fnUntraced(function*(name, args = {}, callOptions) {
+      const id = callOptions?.id ?? nextId++
+      const message = {
+        jsonrpc: "2.0",
+        id,
+        method: "tools/call",
+        params: { name, arguments: args, _meta: { progressToken: id } }
+      }
+      return (yield* request(message)).answer
+    }),
+    notify: (method, params) => deliver({ jsonrpc: "2.0", method, params }, method),
+    replay: Effect.fnUntraced(function*(firstEventId) {
+      const texts: Array<string> = []
+      const { connection, response } = yield* send(resume(firstEventId))
+      yield* follow(connection, response, (event) =>
+        Effect.sync(() => {
+          if (event.data !== "") {
+            texts.push(event.data)
+          }
+        }))
+      return texts
+    }),
+    settled: Effect.gen(function*() {
+      while (answering.size > 0) {
+        yield* Effect.sleep(100)
+      }
+    })
+  }
+})

@@ -1,0 +1,241 @@
+/**
+ * Watches a simulation from outside: what the processes write, what they do to
+ * the world, what the client gets; and says what must not be.
+ */
+import * as Effect from "effect/Effect"
+import type { Id } from "../../session/JsonRpc.ts"
+import type { Outcome, Write } from "../../store/Store.ts"
+import type { Question, Received } from "../Client.ts"
+import type { Operation } from "../FaultStore.ts"
+import type { Attempt } from "../World.ts"
+
+/** @internal */
+export interface Observer {
+  readonly say: (text: string) => void
+  readonly violation: (text: string) => void
+  readonly boot: (boot: number) => void
+  /** The script has ended: from now on nothing may be left to do. */
+  readonly ended: () => void
+  readonly operation: (operation: Operation, dies: boolean) => void
+  readonly applied: (writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Outcome>) => void
+  readonly attempt: (attempt: Attempt, isDead: () => boolean) => Effect.Effect<number>
+  readonly eventId: (call: Id, eventId: string) => void
+  readonly received: (received: Received) => void
+  readonly answered: (question: Question) => void
+  /** The stream of a call as it is replayed from its first event. */
+  readonly replayed: (call: string, messages: ReadonlyArray<string>) => void
+  /** When something last came of it all, in virtual time. */
+  readonly movedAt: () => number
+  readonly operations: () => ReadonlyArray<ReadonlyArray<Operation>>
+  readonly attempts: () => ReadonlyMap<string, number>
+  /** First event ids, by call. */
+  readonly streams: () => ReadonlyMap<string, string>
+  readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
+  readonly violations: () => ReadonlyArray<string>
+  readonly timeline: () => ReadonlyArray<string>
+}
+
+interface Call {
+  readonly firstEventId: string | undefined
+  readonly eventIds: Set<string>
+  readonly messages: Array<string>
+  lastSeq: number
+  lastProgress: number
+  final: boolean
+}
+
+/** `1` and `"1"` are two ids. */
+const callName = (id: Id): string => JSON.stringify(id)
+
+/** @internal */
+export const make = (options: { readonly now: () => number; readonly onActivity: () => void }): Observer => {
+  const started = options.now()
+  const timeline: Array<string> = []
+  const violations: Array<string> = []
+  const operations: Array<Array<Operation>> = []
+  const calls = new Map<string, Call>()
+  const attempts = new Map<string, number>()
+  const begun = new Set<string>()
+  /** Keys of steps whose exit stands. */
+  const recorded = new Set<string>()
+  /** Wire ids of questions, and what was asked. */
+  const questions = new Map<string, string>()
+  let movedAt = started
+  let boot = 0
+  let hasEnded = false
+
+  const say = (text: string) => {
+    options.onActivity()
+    const seconds = ((options.now() - started) / 1000).toFixed(1)
+    timeline.push(`${seconds.padStart(8)}s  process ${boot}  ${text}`)
+  }
+
+  const moved = () => {
+    movedAt = options.now()
+  }
+
+  const violation = (text: string) => {
+    violations.push(text)
+    say(`VIOLATION: ${text}`)
+  }
+
+  const callOf = (id: Id, firstEventId?: string): Call => {
+    const name = callName(id)
+    const known = calls.get(name)
+    if (known !== undefined) {
+      return known
+    }
+    const call: Call = {
+      firstEventId,
+      eventIds: new Set(),
+      messages: [],
+      lastSeq: -1,
+      lastProgress: -Infinity,
+      final: false
+    }
+    calls.set(name, call)
+    return call
+  }
+
+  const isFresh = (outcome: Outcome | undefined) => outcome !== undefined && "fresh" in outcome && outcome.fresh
+
+  return {
+    say,
+    violation,
+    boot: (n) => {
+      boot = n
+      operations.push([])
+      say("starts")
+    },
+    ended: () => {
+      hasEnded = true
+      say("the script has ended")
+    },
+    operation: (operation, dies) => {
+      operations.at(-1)?.push(operation)
+      say(`${operation.index} ${operation.kind} ${operation.what}${dies ? "  <- dies here" : ""}`)
+    },
+    applied: (writes, outcomes) => {
+      writes.forEach((write, i) => {
+        if (!isFresh(outcomes[i])) {
+          return
+        }
+        moved()
+        if (write._tag === "RecordStep") {
+          // attempts that failed are recorded too, and are no exit
+          if (write.kind === "step" || write.kind === "compensation") {
+            recorded.add(write.key)
+          }
+          if (hasEnded) {
+            violation(`step ${write.name} was recorded after the call had ended`)
+          }
+        } else if (write._tag === "Append" && hasEnded) {
+          violation(`event ${write.key} was added after the call had ended`)
+        }
+      })
+    },
+    attempt: ({ atMostOnce = false, attempt = 1, key, what }, isDead) =>
+      Effect.suspend(() => {
+        if (isDead()) {
+          return Effect.die(new Error("This process has died"))
+        }
+        const count = (attempts.get(key) ?? 0) + 1
+        attempts.set(key, count)
+        moved()
+        say(`world: ${what}, ${count === 1 ? "first time" : `time ${count}`} under this key`)
+        if (recorded.has(key)) {
+          violation(`${what} was done again after its exit had been recorded`)
+        }
+        if (hasEnded) {
+          violation(`${what} was done after the call had ended`)
+        }
+        const once = `${key} ${attempt}`
+        if (atMostOnce && begun.has(once)) {
+          violation(`${what} was begun twice, at most once was asked for`)
+        }
+        begun.add(once)
+        return Effect.succeed(count)
+      }),
+    eventId: (id, eventId) => {
+      const call = callOf(id, eventId)
+      const seq = Number(eventId.slice(eventId.lastIndexOf(":") + 1))
+      // a priming event repeats the id from which the stream goes on
+      if (seq === call.lastSeq) {
+        return
+      }
+      if (seq < call.lastSeq) {
+        violation(`call ${callName(id)}: event ${eventId} came after event ${call.lastSeq}`)
+      }
+      call.lastSeq = seq
+    },
+    received: ({ call: id, eventId, message, text }) => {
+      moved()
+      const call = callOf(id, eventId)
+      const where = `call ${callName(id)}`
+      say(`client: ${where} gets ${eventId ?? "no id"} ${text}`)
+      if (call.final) {
+        violation(`${where}: ${text} came after the answer`)
+      }
+      if (eventId === undefined) {
+        // only the heartbeat is not in the log
+        if (message.method !== "notifications/progress") {
+          violation(`${where}: ${text} came without an event id`)
+        }
+      } else {
+        if (call.eventIds.has(eventId)) {
+          violation(`${where}: event ${eventId} came twice`)
+        }
+        call.eventIds.add(eventId)
+        call.messages.push(text)
+      }
+      if (message.method === "notifications/progress") {
+        const progress = Number(message.params?.progress)
+        if (progress <= call.lastProgress) {
+          violation(`${where}: progress fell from ${call.lastProgress} to ${progress}`)
+        }
+        call.lastProgress = progress
+      } else if (message.method !== undefined && message.id !== undefined) {
+        const wireId = callName(message.id)
+        const asked = JSON.stringify([callName(id), message.method, message.params ?? null])
+        if (questions.has(wireId)) {
+          violation(`${where}: question ${wireId} was asked twice`)
+        } else if (Array.from(questions.values()).includes(asked)) {
+          violation(`${where}: ${text} had been asked under another id`)
+        }
+        questions.set(wireId, asked)
+      } else if (message.method === undefined) {
+        call.final = true
+      }
+    },
+    answered: (question) => {
+      moved()
+      say(`client: the answer to ${question.method} was accepted`)
+    },
+    replayed: (name, messages) => {
+      const call = calls.get(name)
+      if (call === undefined) {
+        return
+      }
+      const primed = call.firstEventId !== undefined && !call.eventIds.has(call.firstEventId)
+      const expected = primed ? call.messages : call.messages.slice(1)
+      if (JSON.stringify(expected) !== JSON.stringify(messages)) {
+        violation(`call ${name}: a replay gives\n  ${messages.join("\n  ")}\nand not\n  ${expected.join("\n  ")}`)
+      }
+    },
+    movedAt: () => movedAt,
+    operations: () => operations,
+    attempts: () => attempts,
+    streams: () => {
+      const streams = new Map<string, string>()
+      for (const [name, { firstEventId }] of calls) {
+        if (firstEventId !== undefined) {
+          streams.set(name, firstEventId)
+        }
+      }
+      return streams
+    },
+    messages: () => new Map(Array.from(calls, ([name, call]) => [name, call.messages])),
+    violations: () => violations,
+    timeline: () => timeline
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Reads what a killed server left behind: its database, with SQL of its own, and
+ * the ledgers that its calls wrote. Shares no code with the store.
+ */
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+
+/** The moment of a kill, as the disk shows it. */
+export interface Snapshot {
+  /** Keys of the steps whose exit was recorded. */
+  readonly recorded: ReadonlySet<string>
+  /** Lines of each ledger. */
+  readonly lines: ReadonlyMap<string, number>
+}
+
+/** Keys of the steps that the database holds an exit of; works on a copy, so that it disturbs nothing. */
+export const recordedKeys = (filename: string): ReadonlySet<string> => {
+  const folder = mkdtempSync(join(tmpdir(), "checker-"))
+  try {
+    const copy = join(folder, "copy.db")
+    for (const suffix of ["", "-wal"]) {
+      if (existsSync(filename + suffix)) {
+        copyFileSync(filename + suffix, copy + suffix)
+      }
+    }
+    const db = new DatabaseSync(copy)
+    try {
+      const damage = db.prepare("PRAGMA integrity_check").get()?.integrity_check
+      if (damage !== "ok") {
+        throw new Error(`${filename} is damaged: ${String(damage)}`)
+      }
+      return new Set(db.prepare("SELECT key FROM step WHERE kind = 'step'").all().map(({ key }) => String(key)))
+    } finally {
+      db.close()
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+export const ledgerLines = (path: string): ReadonlyArray<string> =>
+  existsSync(path) ? readFileSync(path, "utf8").split("\n").filter((line) => line !== "") : []
+
+export const snapshot = (filename: string, ledgers: ReadonlyArray<string>): Snapshot => ({
+  recorded: recordedKeys(filename),
+  lines: new Map(ledgers.map((path) => [path, ledgerLines(path).length]))
+})
+
+/**
+ * What is wrong with a ledger. A line may repeat only if its key had no recorded
+ * exit at a kill between the two.
+ */
+export const violations = (path: string, kills: ReadonlyArray<Snapshot>): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const last = new Map<string, number>()
+  ledgerLines(path).forEach((key, at) => {
+    const before = last.get(key)
+    last.set(key, at)
+    for (const { lines, recorded } of kills) {
+      if (recorded.has(key) && at >= (lines.get(path) ?? 0)) {
+        found.push(`${path}: step ${key} was done again after a kill that found its exit recorded`)
+      }
+    }
+    const cutBetween = kills.some(({ lines, recorded }) => {
+      const length = lines.get(path) ?? 0
+      return before !== undefined && before < length && length <= at && !recorded.has(key)
+    })
+    if (before !== undefined && !cutBetween) {
+      found.push(`${path}: step ${key} was done twice without a kill between`)
+    }
+  })
+  return found
+}

@@ -240,12 +240,10 @@ const forgetSession = (sql: Statements, id: string): Outcome => {
   if (!session) return missing
   if (session.ended === 0) return made(false)
   const streams = sql.streamsOfSession.all(session.name)
-  // Of each stream the execution with its id, and that one's children and theirs. A set grows while it is walked.
+  // Of each stream the execution with its id, and its children and theirs. A set grows while it is walked.
   const names = new Set(streams.map((stream) => stream.name))
   for (const name of names) {
-    const execution = sql.executionByName.get(name)
-    if (!execution) continue
-    if (execution.done === 0) return made(false)
+    if (sql.executionByName.get(name)?.done === 0) return made(false)
     for (const child of sql.children.all(name)) names.add(child.name)
   }
   const unused = new Set([session.name, ...names])

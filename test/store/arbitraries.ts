@@ -17,8 +17,8 @@ const Execution = Schema.Literals(executionIds)
 const Name = Schema.Literals(names)
 const Value = Schema.Literals(values)
 const SmallInt = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4 }))
-/** Times around those of the test clock, which starts at 0. */
-const Time = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 200_000 }))
+/** Times around those that the clock has in a program, which starts at 0. */
+const Time = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 120_000 }))
 
 const OpenSession = Schema.Struct({
   _tag: Schema.Literal("OpenSession"),
@@ -108,11 +108,11 @@ const AnyWrite = Schema.Union([
   Schema.Union([Complete, Forget, EndSession, ForgetSession])
 ])
 
-const writes = Arbitrary.array(Arbitrary.schema(AnyWrite), { minLength: 1, maxLength: 4 }).pipe(
-  Arbitrary.map((list) => list as unknown as NonEmptyReadonlyArray<Write>)
-)
-
 export type Writes = NonEmptyReadonlyArray<Write>
+
+const writes = Arbitrary.array(Arbitrary.schema(AnyWrite), { minLength: 1, maxLength: 4 }).pipe(
+  Arbitrary.map((list) => list as unknown as Writes)
+)
 
 export type Command =
   | { readonly _tag: "Commit" | "Submit"; readonly writes: Writes }
@@ -145,7 +145,15 @@ const begin = Arbitrary.schema(Schema.Tuple([OpenSession, OpenStream, StartExecu
   Arbitrary.map(([session, stream, execution]): Writes => [session, stream, { ...execution, id: stream.stream }])
 )
 
+/** How a session goes, which a program would hardly come by. */
+const retire = Arbitrary.schema(
+  Schema.Tuple([Complete, EndSession, ForgetSession]).check(
+    Schema.makeFilter(([, end, forget]) => end.id === forget.id)
+  )
+)
+
 const commandOf = {
+  Retire: Arbitrary.map(retire, (writes): Command => ({ _tag: "Commit", writes })),
   Begin: Arbitrary.map(begin, (writes): Command => ({ _tag: "Commit", writes })),
   Commit: Arbitrary.map(writes, (writes): Command => ({ _tag: "Commit", writes })),
   Submit: Arbitrary.map(writes, (writes): Command => ({ _tag: "Submit", writes })),
@@ -164,6 +172,7 @@ const commandOf = {
 }
 
 const command = Arbitrary.schema(Schema.Literals([
+  "Retire0",
   "Begin0",
   "Begin1",
   "Commit0",

@@ -189,6 +189,7 @@ const see = (seen: Seen, writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<M
   })
 
 const runProgram = Effect.fnUntraced(function*(disk: Disk, program: ReadonlyArray<Command>, seen: Seen) {
+  yield* TestClock.setTime(0)
   const tokens = new Tokens()
   let model = Model.empty
   let opened = yield* openStore(disk)

@@ -96,7 +96,8 @@ export const make = Effect.fnUntraced(function*(options: {
   let closed: StoreError | undefined
   let onIdle: (() => void) | undefined
 
-  const overBacklog = (): boolean => pendingWrites > backlog.writes || pendingSize > backlog.size
+  const overBacklog = (writes = 0, size = 0): boolean =>
+    pendingWrites + writes > backlog.writes || pendingSize + size > backlog.size
 
   const enqueue = (entry: Entry): void => {
     queue.push(entry)
@@ -243,7 +244,8 @@ export const make = Effect.fnUntraced(function*(options: {
         if (typeof size !== "number" || closed !== undefined) {
           return resume(Effect.fail(typeof size === "number" ? closed! : size))
         }
-        if (failure !== undefined && overBacklog()) {
+        // nobody waits for a disk that is not there
+        if (failure !== undefined && overBacklog(writes.length, size)) {
           return resume(Effect.fail(failure))
         }
         enqueue({ writes, size, resume: undefined })

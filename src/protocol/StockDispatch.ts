@@ -119,8 +119,7 @@ const named = (request: Request, error: JsonRpc.ErrorObject): JsonRpc.ErrorObjec
     ? { ...error, data: { uri: request.params.uri } }
     : error
 
-const hasCursor = (payload: unknown): boolean =>
-  Predicate.isReadonlyObject(payload) && payload.cursor !== undefined
+const hasCursor = (payload: unknown): boolean => Predicate.isReadonlyObject(payload) && payload.cursor !== undefined
 
 const methodNotFound = (method: string): JsonRpc.ErrorObject => ({
   code: JsonRpc.ErrorCode.MethodNotFound,

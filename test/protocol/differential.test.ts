@@ -81,7 +81,7 @@ const makeStock = Effect.gen(function*() {
 
 /** The last message of a body, JSON or SSE, without its envelope. */
 const messageOf = (text: string): unknown => {
-  const data = text.split("\n").filter((line) => line.startsWith("data: ")).at(-1)?.slice("data: ".length) ?? text
+  const data = text.split("\n").findLast((line) => line.startsWith("data: "))?.slice("data: ".length) ?? text
   const { error, result } = JSON.parse(data)
   return error === undefined ? { result } : { error }
 }

@@ -45,7 +45,9 @@ const Results = Toolkit.make(
   Tool.make("yes", { success: Schema.Boolean }),
   Tool.make("null", { success: Schema.Null }),
   Tool.make("nested", {
-    success: Schema.Struct({ items: Schema.Array(Schema.Struct({ id: Schema.Int, tags: Schema.Array(Schema.String) })) })
+    success: Schema.Struct({
+      items: Schema.Array(Schema.Struct({ id: Schema.Int, tags: Schema.Array(Schema.String) }))
+    })
   }),
   Tool.make("optional", {
     success: Schema.Struct({ here: Schema.String, gone: Schema.optional(Schema.String) })
@@ -171,7 +173,10 @@ const FailuresLive = Failures.toLayer({
 // -----------------------------------------------------------------------------
 
 const Contextual = Toolkit.make(
-  Tool.make("who", { success: Schema.Unknown, dependencies: [User, McpSchema.McpServerClient, McpSchema.McpRequestContext] }),
+  Tool.make("who", {
+    success: Schema.Unknown,
+    dependencies: [User, McpSchema.McpServerClient, McpSchema.McpRequestContext]
+  }),
   Tool.make("greet", { success: Schema.String }),
   Tool.make("admin", { success: Schema.String })
 )
@@ -219,7 +224,10 @@ const gate = McpServer.middleware((effect, { method, target }) => {
   }
 }, { global: true })
 
-const Gated = Toolkit.make(Tool.make("refused", { success: Schema.String }), Tool.make("gate_dies", { success: Schema.String }))
+const Gated = Toolkit.make(
+  Tool.make("refused", { success: Schema.String }),
+  Tool.make("gate_dies", { success: Schema.String })
+)
 const GatedLive = Gated.toLayer({
   refused: () => Effect.succeed("never"),
   gate_dies: () => Effect.succeed("never")
@@ -239,7 +247,10 @@ const ModernLive = Modern.toLayer({ modern: () => Effect.succeed("modern") })
 
 const bytes = new Uint8Array([1, 2, 3, 250])
 
-const outcomes: Record<string, Effect.Effect<McpSchema.CallToolResult | McpSchema.InputRequired, McpSchema.InvalidParams | McpSchema.InternalError>> = {
+const outcomes: Record<
+  string,
+  Effect.Effect<McpSchema.CallToolResult | McpSchema.InputRequired, McpSchema.InvalidParams | McpSchema.InternalError>
+> = {
   text: Effect.succeed(new McpSchema.CallToolResult({ content: [{ type: "text", text: "plain" }] })),
   texts: Effect.succeed(
     new McpSchema.CallToolResult({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }], isError: true })
@@ -377,7 +388,11 @@ export interface TestRequest {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-const call = (name: string, args?: Readonly<Record<string, Schema.Json>>, more?: Partial<TestRequest>): TestRequest => ({
+const call = (
+  name: string,
+  args?: Readonly<Record<string, Schema.Json>>,
+  more?: Partial<TestRequest>
+): TestRequest => ({
   label: `tools/call ${name} ${JSON.stringify(args ?? null)}`,
   method: "tools/call",
   params: { name, ...(args === undefined ? {} : { arguments: args }) },
@@ -456,7 +471,16 @@ export const requests: ReadonlyArray<TestRequest> = [
   request("tools/call", {}),
   request("tools/call", { name: 1 }),
   request("tools/call", { name: "echo", arguments: "x" }),
-  ...["test://text", "test://binary", "test://fails", "test://dies", "refused", "admin", "test://item/7", "test://item/x"]
+  ...[
+    "test://text",
+    "test://binary",
+    "test://fails",
+    "test://dies",
+    "refused",
+    "admin",
+    "test://item/7",
+    "test://item/x"
+  ]
     .map((uri) => request("resources/read", { uri })),
   { ...request("resources/read", { uri: "admin" }), label: "resources/read admin as root", headers: root },
   request("resources/read", {}),
@@ -469,7 +493,10 @@ export const requests: ReadonlyArray<TestRequest> = [
   request("prompts/get", { name: "fails" }),
   request("prompts/get", { name: "refused" }),
   request("prompts/get", { name: "unknown" }),
-  request("completion/complete", { ref: { type: "ref/prompt", name: "args" }, argument: { name: "city", value: "Pr" } }),
+  request("completion/complete", {
+    ref: { type: "ref/prompt", name: "args" },
+    argument: { name: "city", value: "Pr" }
+  }),
   request("completion/complete", { ref: { type: "ref/prompt", name: "args" }, argument: { name: "days", value: "1" } }),
   request("completion/complete", { ref: { type: "ref/prompt", name: "nope" }, argument: { name: "a", value: "" } }),
   request("completion/complete", {

@@ -65,20 +65,24 @@ layer(Live)("StockWire", (it) => {
       token: Schema.Union([Schema.String, Schema.Int])
     })
 
-    it.effect.prop("progress has the text of the adapter, in all versions", { value: Progress }, ({ value }) =>
-      Effect.gen(function*() {
-        const wire = yield* Wire
-        const stock = yield* Stock.Stock
-        for (const version of versions) {
-          const text = yield* wire.notification(version, { _tag: "Progress", ...value })
-          const theirs = yield* stock.at(version).notification({
-            _tag: "Progress",
-            ...value,
-            progressToken: value.token
-          })
-          assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
-        }
-      }))
+    it.effect.prop(
+      "progress has the text of the adapter, in all versions",
+      { value: Progress },
+      ({ value }) =>
+        Effect.gen(function*() {
+          const wire = yield* Wire
+          const stock = yield* Stock.Stock
+          for (const version of versions) {
+            const text = yield* wire.notification(version, { _tag: "Progress", ...value })
+            const theirs = yield* stock.at(version).notification({
+              _tag: "Progress",
+              ...value,
+              progressToken: value.token
+            })
+            assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
+          }
+        })
+    )
 
     const Log = Schema.Struct({
       level: Schema.Literals(["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]),
@@ -86,16 +90,20 @@ layer(Live)("StockWire", (it) => {
       data: Schema.Json
     })
 
-    it.effect.prop("log messages have the text of the adapter, in all versions", { value: Log }, ({ value }) =>
-      Effect.gen(function*() {
-        const wire = yield* Wire
-        const stock = yield* Stock.Stock
-        for (const version of versions) {
-          const text = yield* wire.notification(version, { _tag: "Log", ...value })
-          const theirs = yield* stock.at(version).notification({ _tag: "LoggingMessage", ...value })
-          assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
-        }
-      }))
+    it.effect.prop(
+      "log messages have the text of the adapter, in all versions",
+      { value: Log },
+      ({ value }) =>
+        Effect.gen(function*() {
+          const wire = yield* Wire
+          const stock = yield* Stock.Stock
+          for (const version of versions) {
+            const text = yield* wire.notification(version, { _tag: "Log", ...value })
+            const theirs = yield* stock.at(version).notification({ _tag: "LoggingMessage", ...value })
+            assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
+          }
+        })
+    )
 
     it.effect("what is not JSON is not sent", () =>
       Effect.gen(function*() {

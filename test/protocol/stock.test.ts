@@ -228,8 +228,7 @@ describe("StockDispatch", () => {
       toolkit(Probe).pipe(Layer.provide(Probe.toLayer({
         fiber: () => Effect.withFiber((fiber) => Effect.succeed(fiber.id)),
         waits: () => Effect.onInterrupt(Effect.never, () => Effect.sync(interrupted)),
-        request: () =>
-          Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) => ({ headers: { ...headers } }))
+        request: () => Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) => ({ headers: { ...headers } }))
       }))) as Layer.Layer<never, never, McpServer.McpServer>
     )
 

@@ -37,12 +37,14 @@ export const makeClients = (
   const blank = HttpServerRequest.fromWeb(new Request("http://localhost/", { method: "POST" }))
 
   const make = Effect.fnUntraced(function*(version: string, profile: RequestProfile) {
-    const payload = yield* Effect.orDie(stock.at(version).decode("initialize", {
-      protocolVersion: version,
-      capabilities: profile.clientCapabilities,
-      clientInfo: profile.clientInfo ?? anonymous,
-      ...(profile.initializeMeta === undefined ? {} : { _meta: profile.initializeMeta })
-    }))
+    const payload = yield* Effect.orDie(
+      stock.at(version).decode("initialize", {
+        protocolVersion: version,
+        capabilities: profile.clientCapabilities,
+        clientInfo: profile.clientInfo ?? anonymous,
+        ...(profile.initializeMeta === undefined ? {} : { _meta: profile.initializeMeta })
+      })
+    )
     const httpRequest = blank.modify({ headers: headersOf(version, profile) })
     const client = clientOf(version as SessionVersion, payload as InitializePayload, httpRequest)
     known.set(profile, client)

@@ -35,8 +35,7 @@ export const plainToolResult = (
     }
     blocks.push({ type: "text", text: block.text })
   }
-  const only = blocks[0]
-  if (typeof structuredContent === "string" && blocks.length === 1 && only!.text === JSON.stringify(structuredContent)) {
+  if (typeof structuredContent === "string" && mirrors(blocks, structuredContent)) {
     // No version shows a string as structured content, so the text need not quote it.
     blocks[0] = { type: "text", text: structuredContent }
   }
@@ -46,3 +45,6 @@ export const plainToolResult = (
   }
   return isPlainJson(structuredContent) ? { content: blocks, structuredContent, ...error } : undefined
 }
+
+const mirrors = (blocks: ReadonlyArray<{ readonly text: string }>, text: string): boolean =>
+  blocks.length === 1 && blocks[0]!.text === JSON.stringify(text)

@@ -1,0 +1,43 @@
+/**
+ * The proof of `npm run crash`, as much of it as a test run has time for.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as CrashTest from "../../src/testing/CrashTest.ts"
+import * as Disks from "../../src/testing/Disks.ts"
+import { options, program } from "./program.ts"
+
+const sqlite = Disks.sqlite(mkdtempSync(join(tmpdir(), "crash-")))
+
+describe("a handler with loops, concurrent steps, retries, questions, a sleep, compensations", () => {
+  it.live("survives one crash at every point of its operations on the store", () =>
+    Effect.gen(function*() {
+      const report = yield* CrashTest.exhaustive(program, options)
+      assert.isAbove(report.crashes, 100)
+      assert.isAbove(report.repeated, 0)
+    }), 120_000)
+
+  it.live("survives several crashes, also during recovery", () =>
+    Effect.gen(function*() {
+      const report = yield* CrashTest.schedules(program, { ...options, runs: 100 })
+      assert.isAbove(report.crashes, 100)
+    }), 120_000)
+
+  it.live("survives them on SQLite", () =>
+    Effect.gen(function*() {
+      const report = yield* CrashTest.schedules(program, { ...options, disk: sqlite, runs: 30 })
+      assert.isAbove(report.crashes, 30)
+    }), 120_000)
+
+  it.live("does the same for the same schedule", () =>
+    Effect.gen(function*() {
+      const [first, second] = [
+        yield* CrashTest.replay(program, "31.1-7.0-12.2", options),
+        yield* CrashTest.replay(program, "31.1-7.0-12.2", options)
+      ]
+      assert.deepStrictEqual(first.timeline, second.timeline)
+    }))
+})

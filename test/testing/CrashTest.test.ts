@@ -1,0 +1,154 @@
+/**
+ * The kit is trusted with the proof, so it must find what is wrong: each test
+ * plants a bug below or in the program under test.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { Durable, DurableMcp, Store } from "effect-durable-mcp"
+import { Tool, Toolkit } from "effect/ai"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as CrashTest from "../../src/testing/CrashTest.ts"
+import * as Disks from "../../src/testing/Disks.ts"
+import type * as Simulation from "../../src/testing/Simulation.ts"
+import { World } from "../../src/testing/World.ts"
+
+type Body = (world: World["Service"]) => Effect.Effect<string>
+
+const Run = Toolkit.make(Tool.make("run", { success: Schema.String }))
+
+/** A server whose one tool has this body, called once. */
+const program = (body: Body): Simulation.Program<unknown> => ({
+  app: DurableMcp.layerHttp({
+    name: "kit",
+    version: "1.0.0",
+    path: "/mcp",
+    registrations: DurableMcp.toolkit(Run).pipe(
+      Layer.provide(Run.toLayer(Effect.map(World, (world) => Run.of({ run: () => body(world) }))))
+    )
+  }),
+  script: (client) => client.callTool("run")
+})
+
+const step = (world: World["Service"], what: string) =>
+  Durable.step(what, ({ key }) => Effect.as(world.attempt({ what, key }), what))
+
+const correct: Body = Effect.fnUntraced(function*(world) {
+  yield* step(world, "first")
+  yield* Durable.progress({ progress: 1 })
+  yield* Durable.elicit("go", { message: "Go on?", schema: Schema.Struct({}) })
+  yield* step(world, "second")
+  yield* Durable.progress({ progress: 2 })
+  return "done"
+})
+
+/** A disk below which a store has a bug. */
+const withBug = (f: (store: Store.Store["Service"]) => Partial<Store.Store["Service"]>): Simulation.Disk =>
+  Effect.map(
+    Disks.memory,
+    (layer) =>
+      Layer.effect(Store.Store)(Effect.map(Store.Store, (store) => ({ ...store, ...f(store) }))).pipe(
+        Layer.provide(layer)
+      )
+  )
+
+/** A store that changes what it is told to write. */
+const writing = (f: (writes: ReadonlyArray<Store.Write>) => ReadonlyArray<Store.Write>): Simulation.Disk =>
+  withBug((store) => ({
+    commit: (writes) => store.commit(f(writes) as NonEmptyReadonlyArray<Store.Write>),
+    submit: (writes) => store.submit(f(writes) as NonEmptyReadonlyArray<Store.Write>)
+  }))
+
+const found = (run: Effect.Effect<CrashTest.Report, CrashTest.CrashTestError>) =>
+  Effect.flatMap(
+    Effect.flip(run),
+    (error) => error instanceof CrashTest.CrashTestError ? Effect.succeed(error) : Effect.die(error)
+  )
+
+describe("CrashTest", () => {
+  it.live("passes a correct program", () =>
+    Effect.gen(function*() {
+      const every = yield* CrashTest.exhaustive(program(correct))
+      assert.isAbove(every.crashes, 20)
+      const random = yield* CrashTest.schedules(program(correct), { runs: 50, seed: 1 })
+      assert.isAbove(random.crashes, 50)
+    }), 60_000)
+
+  it.live("finds an effect outside of a step", () =>
+    Effect.gen(function*() {
+      let count = 0
+      const error = yield* found(
+        CrashTest.exhaustive(
+          program((world) => Effect.andThen(step(world, "first"), Effect.sync(() => String(++count))))
+        )
+      )
+      assert.isTrue(error.violations.some((text) => text.startsWith("the result is")), error.message)
+    }), 60_000)
+
+  it.live("finds a key that differs from run to run", () =>
+    Effect.gen(function*() {
+      let n = 0
+      const error = yield* found(CrashTest.exhaustive(
+        program(correct),
+        {
+          disk: writing((writes) =>
+            writes.map((write) => write._tag === "Append" ? { ...write, key: `${write.key}/${n++}` } : write)
+          )
+        }
+      ))
+      assert.include(error.message, "and not")
+    }), 60_000)
+
+  it.live("finds a step that is not recorded", () =>
+    Effect.gen(function*() {
+      const error = yield* found(CrashTest.exhaustive(
+        program(correct),
+        {
+          disk: withBug((store) => ({
+            execution: (id) =>
+              Effect.map(store.execution(id), (found) =>
+                found._tag === "None" ? found : {
+                  ...found,
+                  value: { ...found.value, steps: found.value.steps.filter(({ name }) => name !== "first") }
+                })
+          }))
+        }
+      ))
+      assert.include(error.message, "first was done again after its exit had been recorded")
+    }), 60_000)
+
+  it.live("finds a question that is seen before its answer can be accepted", () =>
+    Effect.gen(function*() {
+      const error = yield* found(CrashTest.exhaustive(
+        program(correct),
+        {
+          disk: writing((writes) =>
+            writes.toSorted((a, b) => Number(b._tag === "Append") - Number(a._tag === "Append"))
+          )
+        }
+      ))
+      assert.isAbove(error.violations.length, 0)
+    }), 60_000)
+
+  it.live("finds an at-most-once step that is begun twice", () =>
+    Effect.gen(function*() {
+      const error = yield* found(CrashTest.exhaustive(program((world) =>
+        Durable.step("mail", ({ key }) =>
+          Effect.as(world.attempt({ what: "mail", key, atMostOnce: true }), "sent"))
+      )))
+      assert.include(error.message, "mail was begun twice")
+    }), 60_000)
+
+  it.live("makes a failing schedule smaller, and replays it", () =>
+    Effect.gen(function*() {
+      const broken = program((world) =>
+        Effect.andThen(
+          step(world, "first"),
+          Durable.step("mail", ({ key }) => Effect.as(world.attempt({ what: "mail", key, atMostOnce: true }), "sent"))
+        )
+      )
+      const error = yield* found(CrashTest.schedules(broken, { runs: 500, seed: 1, maxCrashes: 4 }))
+      assert.match(error.token, /^\d+\.\d+$/)
+      const again = yield* Effect.flip(CrashTest.replay(broken, error.token))
+      assert.deepStrictEqual(again.violations, error.violations)
+    }), 60_000)
+})

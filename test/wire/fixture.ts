@@ -135,6 +135,9 @@ const prompts = McpServer.prompt({
   content: ({ name }) => Effect.succeed(`Hello, ${name}`)
 })
 
+/** Everything that the server offers. */
+export const registrations = (doors: Doors) => Layer.mergeAll(tools(doors), resources, prompts)
+
 export interface Running {
   readonly url: URL
   /** As SIGTERM does. */
@@ -153,7 +156,7 @@ export const start = Effect.fnUntraced(function*<E>(
     version: "1.0.0",
     instructions: "Be kind",
     path: "/mcp",
-    registrations: Layer.mergeAll(tools(doors), resources, prompts)
+    registrations: registrations(doors)
   }).pipe(
     DurableMcp.serveNode({ port: options?.port ?? 0 }),
     Layer.provide(store)

@@ -96,7 +96,8 @@ export const open = Effect.fnUntraced(function*(fetch: Fetch, url: URL, options?
 
 export const eventsOf = (text: string): ReadonlyArray<Event> =>
   text.split("\n\n").filter((block) => block !== "" && !block.startsWith(":")).map((block) => {
-    const field = (name: string) => new RegExp(`^${name}: ?(.*)$`, "m").exec(block)?.[1]
+    const lines = block.split("\n")
+    const field = (name: string) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2)
     return { id: field("id"), retry: field("retry"), data: field("data") ?? "" }
   })
 

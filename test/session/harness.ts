@@ -1,5 +1,5 @@
 /** The session layer over a memory disk, with a store that counts and can break. */
-import { Array, Context, Effect, Layer } from "effect"
+import { Array, Context, Effect, Latch, Layer } from "effect"
 import * as EventLog from "../../src/session/EventLog.ts"
 import * as Ids from "../../src/session/Ids.ts"
 import * as Outbox from "../../src/session/Outbox.ts"
@@ -15,6 +15,8 @@ export class Faults extends Context.Service<Faults, {
   /** At this commit (from 1) only so many writes are applied, and everything fails from then on. */
   crashAt: { readonly commit: number; readonly applied: number } | undefined
   crashed: boolean
+  /** Opens with the crash. */
+  readonly death: Latch.Latch
   /** Runs before each read of a session. */
   beforeSession: Effect.Effect<void>
 }>()("test/session/Faults") {}
@@ -24,6 +26,7 @@ const makeFaults = (): Faults["Service"] => ({
   reads: 0,
   crashAt: undefined,
   crashed: false,
+  death: Latch.makeUnsafe(),
   beforeSession: Effect.void
 })
 
@@ -41,6 +44,7 @@ const faulty = Layer.effect(Store)(Effect.gen(function*() {
         faults.commits++
         if (faults.crashAt?.commit !== faults.commits) return store.commit(writes)
         faults.crashed = true
+        faults.death.openUnsafe()
         const applied = writes.slice(0, faults.crashAt.applied)
         return Array.isReadonlyArrayNonEmpty(applied)
           ? Effect.andThen(store.commit(applied), Effect.fail(dead))

@@ -9,7 +9,8 @@ const parts: ReadonlyArray<readonly [name: string, tool: string, ...args: Readon
   ["lint", "oxlint", "--deny-warnings"],
   ["format", "dprint", "check"],
   ["layering", "vitest", "run", "test/layering.test.ts"],
-  ["api report", "node", "scripts/api.ts"]
+  ["api report", "node", "scripts/api.ts"],
+  ["docs", "node", "scripts/docs.ts"]
 ]
 
 const failed: Array<string> = []

@@ -50,6 +50,7 @@ export interface Connection {
   readonly fetch: (request: Request) => Promise<Response>
   /** Returns when the process has died, and with it every connection. */
   readonly died: Effect.Effect<void>
+  readonly isDead: () => boolean
 }
 
 /**
@@ -121,7 +122,11 @@ export const make: (options: Options) => Effect.Effect<
   /** What a promise gives, or undefined when the connection was cut before. */
   const orCut = <A>(connection: Connection, promise: (signal: AbortSignal) => Promise<A>) =>
     Effect.raceFirst(
-      Effect.orElseSucceed(Effect.tryPromise(promise), () => undefined),
+      Effect.match(Effect.tryPromise(promise), {
+        onFailure: () => undefined,
+        // what a process says while it dies reaches nobody
+        onSuccess: (value) => connection.isDead() ? undefined : value
+      }),
       Effect.as(connection.died, undefined)
     )
 
@@ -209,13 +214,16 @@ export const make: (options: Options) => Effect.Effect<
       const resuming = lastEventId
       const { connection, response } = yield* send(resuming === undefined ? post(message) : resume(resuming))
       const media = response.headers.get("content-type") ?? ""
-      if (media.startsWith("application/json")) {
+      if (response.status !== 200 || media.startsWith("application/json")) {
         const text = yield* orCut(connection, () => response.text())
         if (text === undefined) {
           continue
         }
         if (response.status !== 200) {
-          options.onRefused(`${resuming === undefined ? message.method : `resume from ${resuming}`}: ${text}`)
+          options.onRefused(
+            `${resuming === undefined ? message.method : `to resume from ${resuming}`}: ${response.status} ${text}`
+          )
+          return { headers: response.headers, answer: { error: { code: response.status, message: text } } }
         }
         const { error, result }: Message = JSON.parse(text)
         return {

@@ -149,7 +149,7 @@ export const run: <A>(program: Program<A>, disk: Disk, schedule: Schedule) => Ef
           const fetch = HttpEffect.toWebHandlerWith<never, Scope.Scope | HttpServerRequest.HttpServerRequest>(
             yield* Effect.context<never>()
           )(router.asHttpEffect())
-          yield* Deferred.succeed(connection, { fetch, died: fault.died })
+          yield* Deferred.succeed(connection, { fetch, died: fault.died, isDead: fault.isDead })
           yield* fault.died
           connection = Deferred.makeUnsafe()
         } else if (built !== undefined && !fault.isDead()) {

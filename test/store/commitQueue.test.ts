@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { fromBackend } from "../../src/store/internal/fromBackend.ts"
 import * as memoryBackend from "../../src/store/internal/memoryBackend.ts"
 import type { Write } from "../../src/store/Store.ts"
-import { StoreError } from "../../src/store/StoreError.ts"
+import type { StoreError } from "../../src/store/StoreError.ts"
 import * as Harness from "./harness.ts"
 
 const { append, diskFull, openStream, settle } = Harness

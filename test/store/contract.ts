@@ -12,6 +12,7 @@ import { fromBackend } from "../../src/store/internal/fromBackend.ts"
 import type { Outcome, Store, StreamRecord, Write } from "../../src/store/Store.ts"
 import type { StoreError } from "../../src/store/StoreError.ts"
 import { type Command, commands, executionIds, keyNames, sessionIds, type Writes } from "./arbitraries.ts"
+import { openStream, start } from "./harness.ts"
 import * as Model from "./model.ts"
 
 /** What outlives a store: a file, a memory disk. */
@@ -376,5 +377,152 @@ export const storeContract = (
     it("the programs came by every outcome of every write", () => {
       assert.deepStrictEqual(outcomesToSee.filter((outcome) => !seen.has(outcome)), [])
     })
+
+    const withStore = <E>(f: (opened: Opened, disk: Disk) => Effect.Effect<void, E>) =>
+      Effect.scoped(Effect.gen(function*() {
+        const disk = yield* makeDisk
+        const opened = yield* openStore(disk)
+        yield* f(opened, disk)
+        yield* Scope.close(opened.scope, Exit.void)
+      }))
+
+    it.effect("a session takes the children of its executions with it, and theirs, but not while one runs", () =>
+      withStore(({ store }) =>
+        Effect.gen(function*() {
+          yield* store.commit([
+            { _tag: "OpenSession", id: "s", principal: "anonymous", data: "{}" },
+            { ...openStream("call"), session: "s" },
+            { ...openStream("other"), session: "t" },
+            start("call"),
+            start("child", "call"),
+            start("grandchild", "child"),
+            start("other"),
+            { _tag: "EndSession", id: "s" },
+            { _tag: "Complete", id: "call", result: "1" },
+            { _tag: "Complete", id: "child", result: "2" }
+          ])
+          const forget: Write = { _tag: "ForgetSession", id: "s" }
+          assert.deepStrictEqual(yield* store.commit([forget]), [{ _tag: "Made", fresh: false }])
+          yield* store.commit([
+            { _tag: "Complete", id: "grandchild", result: "3" },
+            { _tag: "Forget", id: "child" }
+          ])
+          assert.deepStrictEqual(yield* store.commit([forget]), [{ _tag: "Made", fresh: true }])
+          const left = yield* Stream.runCollect(store.list({}))
+          assert.deepStrictEqual(left.map(({ id }) => id), ["other"])
+          assert.deepStrictEqual(
+            yield* store.commit([start("call"), start("child"), start("grandchild")]),
+            Array.from({ length: 3 }, () => ({ _tag: "Made", fresh: true })),
+            "nothing is left of them, no tombstone either"
+          )
+        })
+      ))
+
+    it.effect("steps and signals come back in the order in which they came, also after a restart", () =>
+      withStore(({ scope, store }, disk) =>
+        Effect.gen(function*() {
+          const names = Array.from({ length: 1_000 }, (_, i) => `step/${(i * 7_919) % 1_000}`)
+          yield* store.commit([start("e")])
+          yield* store.commit(
+            names.flatMap((name): ReadonlyArray<Write> => [
+              {
+                _tag: "RecordStep",
+                id: "e",
+                name,
+                key: name,
+                kind: "step",
+                root: true,
+                version: "1",
+                exit: JSON.stringify(name)
+              },
+              { _tag: "Signal", id: "e", name, exit: JSON.stringify(name) }
+            ]) as unknown as Writes
+          )
+          yield* Scope.close(scope, Exit.void)
+          const reopened = yield* openStore(disk)
+          const record = Option.getOrThrow(yield* reopened.store.execution("e"))
+          assert.deepStrictEqual(record.steps.map(({ name }) => name), names)
+          assert.deepStrictEqual(record.signals.map(({ exit }) => JSON.parse(exit)), names)
+          yield* Scope.close(reopened.scope, Exit.void)
+        })
+      ))
+
+    it.effect("a follower beside a writer sees each event once and in order, and ends with the last", () =>
+      withStore(({ store }) =>
+        Effect.gen(function*() {
+          const keys = Array.from({ length: 300 }, (_, i) => `k${i}`)
+          yield* store.commit([openStream("a")])
+          const follow = Effect.fnUntraced(function*(limit: number) {
+            const watch = store.watch({ _tag: "Stream", stream: "a" })
+            const seen: Array<string> = []
+            let after = 0
+            while (true) {
+              const page = yield* store.events("a", after, limit)
+              for (const event of page.events) {
+                assert.strictEqual(event.seq, ++after)
+                seen.push(event.key)
+              }
+              if (page.closed) {
+                return seen
+              }
+              if (page.events.length === 0) {
+                yield* watch.next
+              }
+            }
+          })
+          const followers = yield* Effect.forEach(
+            [1, 2, 7, 1_000],
+            (limit) => Effect.forkChild(follow(limit), { startImmediately: true })
+          )
+          for (const [i, key] of keys.entries()) {
+            const last = i === keys.length - 1
+            const write: Write = { _tag: "Append", stream: "a", key, data: "1", last }
+            yield* last || i % 11 === 0 ? store.commit([write]) : store.submit([write])
+          }
+          assert.deepStrictEqual(yield* Fiber.joinAll(followers), followers.map(() => keys))
+        })
+      ))
+
+    it.effect("a listing neither repeats nor leaves out what stays, while other things come and go", () =>
+      withStore(({ store }) =>
+        Effect.gen(function*() {
+          const ids = Array.from({ length: 1_000 }, (_, i) => `e${i}`)
+          yield* store.commit(
+            ids.flatMap((
+              id
+            ): ReadonlyArray<Write> => [start(id), { _tag: "Complete", id, result: "1" }]) as unknown as Writes
+          )
+          const listed: Array<string> = []
+          yield* Stream.runForEach(store.list({}), ({ id }) =>
+            Effect.gen(function*() {
+              const at = listed.push(id)
+              if (at % 100 === 0) {
+                // one behind, one before it, one new
+                yield* store.commit([
+                  { _tag: "Forget", id: `e${at - 50}` },
+                  { _tag: "Forget", id: "e999" },
+                  start(`new${at}`)
+                ])
+              }
+            }))
+          assert.strictEqual(new Set(listed).size, listed.length)
+          assert.deepStrictEqual(listed.filter((id) => id.startsWith("e") && id !== "e999"), ids.slice(0, -1))
+        })
+      ))
+
+    it.effect("2,000 parked executions are nothing to run, and have one earliest timer", () =>
+      withStore(({ backend, store }) =>
+        Effect.gen(function*() {
+          const writes = Array.from({ length: 2_000 }, (_, i): ReadonlyArray<Write> => [
+            start(`e${i}`),
+            { _tag: "ArmTimer", id: `e${i}`, name: "deadline", at: 1_000_000 - i, exit: "1" },
+            { _tag: "Park", id: `e${i}`, seenSignals: 0, seenCancel: false, state: "waiting" }
+          ])
+          yield* store.commit(writes.flat() as unknown as Writes)
+          assert.deepStrictEqual(backend.runnable(0, 100), { items: [], next: undefined })
+          assert.strictEqual(backend.nextTimer(), 998_001)
+          assert.deepStrictEqual(backend.dueTimers(998_002, 100).map(({ id }) => id), ["e1999", "e1998"])
+        })
+      ))
   })
 }

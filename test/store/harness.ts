@@ -6,7 +6,7 @@ import type { Scope } from "effect"
 import type { Backend } from "../../src/store/internal/Backend.ts"
 import { fromBackend, type Options } from "../../src/store/internal/fromBackend.ts"
 import * as memoryBackend from "../../src/store/internal/memoryBackend.ts"
-import type { Store, Write } from "../../src/store/Store.ts"
+import type { OpenStream, Store, Write } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
 
 export interface Harness {
@@ -68,7 +68,7 @@ export const settle = Effect.gen(function*() {
   }
 })
 
-export const openStream = (stream: string): Write => ({
+export const openStream = (stream: string): OpenStream => ({
   _tag: "OpenStream",
   stream,
   principal: "anonymous",

@@ -23,12 +23,16 @@ export type Notification =
     readonly progress: number
     readonly total?: number | undefined
     readonly message?: string | undefined
+    /** MCP `_meta` of the notification. */
+    readonly meta?: JsonRpc.Params | undefined
   }
   | {
     readonly _tag: "Log"
     readonly level: LogLevel
     readonly logger?: string | undefined
     readonly data: Schema.Json
+    /** MCP `_meta` of the notification. */
+    readonly meta?: JsonRpc.Params | undefined
   }
   | { readonly _tag: "Cancelled"; readonly requestId: JsonRpc.Id; readonly reason?: string | undefined }
   | { readonly _tag: "ElicitationComplete"; readonly elicitationId: string }

@@ -70,21 +70,20 @@ export const layer: Layer.Layer<Wire, never, Stock> = Layer.effect(Wire)(Effect.
 // What a busy handler says most has the same text in all versions with
 // sessions. Tests hold it to the projection of the adapters.
 
-const progressText = ({ message, progress, token, total }: Tagged<"Progress">): string | undefined =>
+const progressText = ({ message, meta, progress, token, total }: Tagged<"Progress">): string | undefined =>
   Number.isFinite(progress) && (total === undefined || Number.isFinite(total))
-    ? JSON.stringify({
-      jsonrpc: "2.0",
-      method: "notifications/progress",
-      params: { progressToken: token, progress, total, message }
-    })
+    ? notificationText("notifications/progress", { _meta: meta, progressToken: token, progress, total, message })
     : undefined
 
-const logText = ({ data, level, logger }: Tagged<"Log">): string | undefined => {
+const logText = ({ data, level, logger, meta }: Tagged<"Log">): string | undefined =>
+  typeof data === "function" || data === undefined
+    ? undefined
+    : notificationText("notifications/message", { _meta: meta, level, logger, data })
+
+/** Nothing for what has no JSON, which a handler in JavaScript may well give. */
+const notificationText = (method: string, params: Readonly<Record<string, unknown>>): string | undefined => {
   try {
-    // A handler in JavaScript may log what has no JSON: nothing for a client then.
-    return JSON.stringify(data) === undefined
-      ? undefined
-      : JSON.stringify({ jsonrpc: "2.0", method: "notifications/message", params: { level, logger, data } })
+    return JSON.stringify({ jsonrpc: "2.0", method, params })
   } catch {
     return undefined
   }

@@ -58,7 +58,10 @@ const roots: Question = { _tag: "Roots" }
 
 layer(Live)("StockWire", (it) => {
   describe("notifications", () => {
+    const Meta = Schema.optional(Schema.Record(Schema.String, Schema.Json))
+
     const Progress = Schema.Struct({
+      meta: Meta,
       progress: Schema.Finite,
       total: Schema.optional(Schema.Finite),
       message: Schema.optional(Schema.String),
@@ -77,7 +80,8 @@ layer(Live)("StockWire", (it) => {
             const theirs = yield* stock.at(version).notification({
               _tag: "Progress",
               ...value,
-              progressToken: value.token
+              progressToken: value.token,
+              metadata: value.meta
             })
             assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
           }
@@ -85,6 +89,7 @@ layer(Live)("StockWire", (it) => {
     )
 
     const Log = Schema.Struct({
+      meta: Meta,
       level: Schema.Literals(["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]),
       logger: Schema.optional(Schema.String),
       data: Schema.Json
@@ -99,7 +104,11 @@ layer(Live)("StockWire", (it) => {
           const stock = yield* Stock.Stock
           for (const version of versions) {
             const text = yield* wire.notification(version, { _tag: "Log", ...value })
-            const theirs = yield* stock.at(version).notification({ _tag: "LoggingMessage", ...value })
+            const theirs = yield* stock.at(version).notification({
+              _tag: "LoggingMessage",
+              ...value,
+              metadata: value.meta
+            })
             assert.deepStrictEqual(JSON.parse(text!), JSON.parse(theirs!))
           }
         })

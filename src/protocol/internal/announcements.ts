@@ -83,10 +83,17 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
         token: payload.progressToken!,
         progress: payload.progress!,
         total: payload.total,
-        message: payload.message
+        message: payload.message,
+        meta: payload._meta
       }),
     "notifications/message": (payload) =>
-      Emissions.emit({ _tag: "Log", level: payload.level!, logger: payload.logger, data: payload.data! }),
+      Emissions.emit({
+        _tag: "Log",
+        level: payload.level!,
+        logger: payload.logger,
+        data: payload.data!,
+        meta: payload._meta
+      }),
     "notifications/cancelled": (payload) =>
       Emissions.emit({ _tag: "Cancelled", requestId: payload.requestId!, reason: payload.reason }),
     "notifications/resources/updated": (payload) => announce({ _tag: "ResourceUpdated", uri: payload.uri! }),
@@ -128,6 +135,7 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
 
 /** The payloads of the stock client, whose own types say which fields there are. */
 interface Payload {
+  readonly _meta?: JsonRpc.Params | undefined
   readonly progressToken?: string | number
   readonly progress?: number
   readonly total?: number | undefined

@@ -107,12 +107,14 @@ export type CanonicalNotification =
     readonly progress: number
     readonly total?: number | undefined
     readonly message?: string | undefined
+    readonly metadata?: Readonly<Record<string, unknown>> | undefined
   }
   | {
     readonly _tag: "LoggingMessage"
     readonly level: McpSchema.LoggingLevel
     readonly logger?: string | undefined
     readonly data: unknown
+    readonly metadata?: Readonly<Record<string, unknown>> | undefined
   }
   | { readonly _tag: "Cancelled"; readonly requestId: string | number; readonly reason?: string | undefined }
   | { readonly _tag: "ElicitationComplete"; readonly elicitationId: string }

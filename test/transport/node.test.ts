@@ -82,6 +82,13 @@ describe("NodeServer", () => {
       assert.strictEqual((yield* Effect.promise(() => call(url))).status, 200)
     }))
 
+  it.live("a port that is taken is a typed error", () =>
+    Effect.gen(function*() {
+      const { url } = yield* start(ok)
+      const error = yield* Effect.flip(start(ok, { server: { port: Number(url.port) } }))
+      assert.strictEqual(error._tag, "ServeError")
+    }))
+
   it.live("a body that is never sent whole gets 408, and the server goes on", () =>
     Effect.gen(function*() {
       const { url } = yield* start(ok, { server: { requestTimeout: 100 } })

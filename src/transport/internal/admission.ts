@@ -53,12 +53,16 @@ export const isJson = (contentType: string | undefined): boolean => {
   })
 }
 
+/** What the official clients send. */
+const usual = "application/json, text/event-stream"
+
 /**
  * Whether the `Accept` header takes a media type (S-P8): in any order, by
  * wildcard, with quality values. A missing header takes nothing.
  */
 export const accepts = (accept: string | undefined, mediaType: `${string}/${string}`): boolean => {
   if (accept === undefined) return false
+  if (accept === usual) return true
   const range = `${mediaType.slice(0, mediaType.indexOf("/"))}/*`
   // The most specific range decides, so that `*/*, text/event-stream;q=0` refuses.
   let specificity = 0

@@ -307,8 +307,6 @@ const runProgram = Effect.fnUntraced(function*(disk: Disk, program: ReadonlyArra
     }
   }
   yield* checkAll()
-  yield* reopen()
-  yield* checkAll()
   yield* Scope.close(opened.scope, Exit.void)
 })
 
@@ -371,7 +369,7 @@ export const storeContract = (
       `${runs} random programs do what the model says`,
       { program: commands },
       ({ program }) => Effect.scoped(Effect.flatMap(makeDisk, (disk) => runProgram(disk, program, seen))),
-      { timeout: 60_000, arbitrary: { runs, size: 30 } }
+      { timeout: 120_000, arbitrary: { runs, size: 30 } }
     )
 
     it("the programs came by every outcome of every write", () => {

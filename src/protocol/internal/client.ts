@@ -34,7 +34,7 @@ export const makeClients = (
   stock: Stock["Service"]
 ): (version: string, profile: RequestProfile) => Effect.Effect<Client> => {
   const known = new WeakMap<RequestProfile, Client>()
-  const blank = HttpServerRequest.fromWeb(new Request("http://localhost/", { method: "POST" }))
+  const blank = HttpServerRequest.fromWeb(emptyPost as unknown as Request)
 
   const make = Effect.fnUntraced(function*(version: string, profile: RequestProfile) {
     const payload = yield* Effect.orDie(
@@ -58,6 +58,14 @@ export const makeClients = (
         ? Effect.succeed(client)
         : make(version, profile)
     })
+}
+
+/** A request whose body has been read. A real `Request` loads undici, which delays a start by 50 ms. */
+const emptyPost: Pick<Request, "method" | "url" | "body" | "arrayBuffer"> = {
+  method: "POST",
+  url: "http://localhost/",
+  body: null,
+  arrayBuffer: () => Promise.resolve(new ArrayBuffer(0))
 }
 
 type InitializePayload = typeof McpSchema.Initialize.payloadSchema.Type

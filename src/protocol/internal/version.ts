@@ -68,17 +68,17 @@ export const make = Effect.fnUntraced(function*(options: {
   const { adapter } = options
   const handlers = yield* install(adapter, options.core, options.lifecycle, options.target)
   const projector = yield* install(adapter, recordedCore(options.core), options.lifecycle, options.target)
-  const methods = compileMethods(adapter)
+  const methodOf = methodsOf(adapter)
   const structured = adapter.protocolVersion >= "2025-06-18"
 
   const decode: Version["decode"] = (name, params) => {
-    const method = methods.get(name)
+    const method = methodOf(name)
     return method === undefined
       ? Effect.fail({ code: JsonRpc.ErrorCode.MethodNotFound, message: `Method not found: ${name}` })
       : Effect.mapError(method.decode(params), () => invalidParams)
   }
   const run = (table: HandlerTable, name: string, payload: unknown) => {
-    const method = methods.get(name)!
+    const method = methodOf(name)!
     return Effect.flatMap(table[name]!(payload, { ...invocation, rpc: method.rpc }), method.encodeResult)
   }
   const invoke: Version["invoke"] = (name, payload) => run(handlers, name, payload)
@@ -101,7 +101,7 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   }
   const encodeError: Version["encodeError"] = (name, error) => {
-    const method = methods.get(name)
+    const method = methodOf(name)
     return method === undefined || !isWireError(error)
       ? Effect.succeed(internalError)
       : Effect.match(method.encodeError(error), {
@@ -122,7 +122,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   return {
     adapter,
-    kind: (name) => methods.get(name)?.kind,
+    kind: (name) => methodOf(name)?.kind,
     decode,
     invoke,
     callTool,
@@ -193,17 +193,23 @@ const recordedCore = (core: Core): Core => ({
 const encoder = (schema: Schema.Top): (value: unknown) => Effect.Effect<Schema.Json, unknown> =>
   Schema.encodeUnknownEffect(Schema.toCodecJson(schema)) as (value: unknown) => Effect.Effect<Schema.Json, unknown>
 
-const compileMethods = (adapter: McpProtocol.ProtocolAdapter): ReadonlyMap<string, Method> => {
+/** Methods by name, each compiled when it is first used: a start pays for none. */
+const methodsOf = (adapter: McpProtocol.ProtocolAdapter): (name: string) => Method | undefined => {
   const methods = new Map<string, Method>()
-  for (const [name, any] of adapter.clientRpcs.requests) {
-    const rpc = any as Rpc.AnyWithProps
-    methods.set(name, {
+  return (name) => {
+    const known = methods.get(name)
+    const rpc = known?.rpc ?? adapter.clientRpcs.requests.get(name) as Rpc.AnyWithProps | undefined
+    if (known !== undefined || rpc === undefined) {
+      return known
+    }
+    const method: Method = {
       kind: adapter.clientNotificationRpcs.requests.has(name) ? "Notification" : "Request",
       rpc,
       decode: adapter.payloadCodecs(rpc).decode,
       encodeResult: encoder(rpc.successSchema),
       encodeError: encoder(rpc.errorSchema)
-    })
+    }
+    methods.set(name, method)
+    return method
   }
-  return methods
 }

@@ -17,7 +17,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
-import * as Driver from "./engine/Driver.ts"
 import * as Engine from "./engine/Engine.ts"
 import * as EngineLimits from "./engine/Limits.ts"
 import * as SessionEra from "./protocol/SessionEra.ts"
@@ -104,13 +103,18 @@ export type Requests<RR, P> = Exclude<McpServer.McpRequest.Only<"Requires", RR>,
  *
  * **Details**
  *
- * The layer ends in the order of a clean shutdown: event streams are closed,
- * no step starts any more, those under way finish (`Engine.DrainTimeout`), and
- * the rest goes on with the next process on the same store. Build nothing that
- * handlers need inside of it that ends earlier.
+ * When the layer ends, event streams are closed, no step starts any more, steps
+ * under way finish (`Limits.DrainTimeout`), and the rest goes on with the next
+ * process on the same store. Nothing is compensated, nothing fails.
  *
  * A store that fails while the layer is built is a defect; a store that cannot
  * be opened is the typed error of its own layer.
+ *
+ * **Gotchas**
+ *
+ * An HTTP server of Effect's waits for its requests before the layers that
+ * serve them end, and an event stream never ends by itself. `serveNode` knows
+ * that; with a server of your own, keep its `gracefulShutdownTimeout` short.
  *
  * @category layers
  * @since 0.1.0
@@ -122,7 +126,7 @@ export const layerHttp: <RA = never, RE = never, RR = never>(
   RE,
   Store | HttpRouter.HttpRouter | Services<RR> | HttpRouter.Request.From<"Requires", Requests<RR, Provided>>
 > = (options: ServerOptions<any, any, any> & Http.Options): Layer.Layer<McpServer.McpServer, any, any> =>
-  Driver.layer.pipe(
+  startEngine.pipe(
     Layer.provide(Http.layer(options)),
     Layer.provide(orElse(Shutdown.Shutdown, Shutdown.layer)),
     Layer.provide(core(options)),
@@ -162,6 +166,14 @@ const core = (options: ServerOptions<any, any, any>) =>
     // The registry is complete before anything looks into it.
     Layer.provide(options.registrations ?? Layer.empty)
   )
+
+/** Last of all, when everything is there that a run can need; so what ends first is what would start more. */
+const startEngine = Layer.effectDiscard(Effect.gen(function*() {
+  const engine = yield* Engine.Engine
+  const shutdown = yield* Shutdown.Shutdown
+  yield* Effect.orDie(engine.start)
+  yield* Effect.addFinalizer(() => shutdown.begin)
+}))
 
 /** The service that is there already, as tests give one, or else a new one. */
 const orElse = <I, S, E, R>(service: Context.Key<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>

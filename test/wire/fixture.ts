@@ -142,6 +142,8 @@ export interface Running {
   readonly url: URL
   /** As SIGTERM does. */
   readonly stop: Effect.Effect<void>
+  /** The page of a URL elicitation is done. */
+  readonly complete: (elicitationId: string) => Effect.Effect<void>
 }
 
 /** Starts the server on a store; the same `port` again makes it the next process of the same clients. */
@@ -163,5 +165,9 @@ export const start = Effect.fnUntraced(function*<E>(
   )
   const context = yield* Effect.orDie(Layer.buildWithScope(server, scope))
   const address = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
-  return { url: new URL("/mcp", address), stop: Scope.close(scope, Exit.void) }
+  return {
+    url: new URL("/mcp", address),
+    stop: Scope.close(scope, Exit.void),
+    complete: (elicitationId) => Effect.provideContext(DurableMcp.completeElicitation(elicitationId), context)
+  }
 })

@@ -17,7 +17,7 @@ import { Effect, type Scope } from "effect"
 
 /** Answers questions, hears notifications. */
 export interface Ears {
-  readonly elicit?: (params: { readonly message: string; readonly mode?: string | undefined }) => Promise<Elicited>
+  readonly elicit?: (params: { readonly message: string; readonly url?: string }) => Promise<Elicited>
   readonly fetch?: typeof fetch
 }
 

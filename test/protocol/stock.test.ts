@@ -259,6 +259,28 @@ describe("StockDispatch", () => {
       })
     }).pipe(Effect.provide(probe(() => {}))))
 
+  it.effect("lists a raw JSON Schema as it was written (S-T5)", () => {
+    const parameters = {
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      type: "object",
+      $defs: { address: { type: "object", properties: { street: { type: "string" } } } },
+      properties: { address: { $ref: "#/$defs/address" } },
+      if: { required: ["address"] },
+      then: { minProperties: 1 },
+      additionalProperties: false
+    } as const
+    const Raw = Toolkit.make(Tool.dynamic("raw", { parameters, success: Schema.Unknown }))
+    const registrations = toolkit(Raw).pipe(Layer.provide(Raw.toLayer({ raw: () => Effect.succeed(null) })))
+    return Effect.gen(function*() {
+      for (const version of ["2025-06-18", "2025-11-25"]) {
+        const answer = yield* dispatch(requestOf("tools/list", {}, version))
+        const [tool] =
+          (answer as { readonly result: { readonly tools: ReadonlyArray<Schema.JsonObject> } }).result.tools
+        assert.deepStrictEqual(tool?.inputSchema, parameters as unknown)
+      }
+    }).pipe(Effect.provide(serverOf(registrations)))
+  })
+
   it.effect("refuses a cursor, because no list gives one (S-PN1)", () =>
     Effect.gen(function*() {
       for (const method of ["tools/list", "resources/list", "resources/templates/list", "prompts/list"]) {

@@ -103,12 +103,12 @@ export const make = ({ db, file, isOpen }: OpenFile): Backend => {
       guard(() => {
         const head = statements.streamHead.get(stream)
         if (!head) return { events: [], trimmed: false, closed: false }
-        const rows = statements.events.all(head.no, Math.max(afterSeq, head.kept_from - 1), limit)
-        const last = rows.at(-1)?.seq ?? afterSeq
+        const from = Math.max(afterSeq, head.kept_from - 1)
+        const rows = statements.events.all(head.no, from, limit)
         return {
           events: rows.map((row) => ({ seq: row.seq, key: row.key, data: row.data ?? undefined })),
           trimmed: afterSeq + 1 < head.kept_from,
-          closed: head.closed === 1 && (rows.length < limit || last >= statements.lastSeq.get(head.no)!.seq)
+          closed: head.closed === 1 && (rows.at(-1)?.seq ?? from) >= head.last_seq
         }
       }),
 

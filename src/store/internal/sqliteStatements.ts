@@ -22,6 +22,7 @@ export interface StreamHead {
   readonly closed: number
   readonly kept_from: number
   readonly tombstone: number
+  readonly last_seq: number
 }
 
 /** What a write has to know of its execution. */
@@ -92,10 +93,12 @@ export interface SummaryRow {
   readonly session: string | null
 }
 
+// Seqs are dense, and rows of trimmed events stay: the newest row has the last seq.
+const lastSeq = "coalesce((SELECT max(seq) FROM event WHERE stream = stream.no), stream.tombstone_seq) AS last_seq"
+
 const streamColumns = `
   stream.no, self.id, session.id AS session, stream.principal, stream.digest, stream.version,
-  execution.id AS execution, stream.created_at, stream.closed_at IS NOT NULL AS closed, stream.tombstone,
-  coalesce((SELECT max(seq) FROM event WHERE stream = stream.no), stream.tombstone_seq) AS last_seq
+  execution.id AS execution, stream.created_at, stream.closed_at IS NOT NULL AS closed, stream.tombstone, ${lastSeq}
   FROM stream JOIN name AS self ON self.no = stream.name
   LEFT JOIN name AS session ON session.no = stream.session
   LEFT JOIN name AS execution ON execution.no = stream.execution`
@@ -167,7 +170,7 @@ export const make = (db: DatabaseSync) => {
     dropFacts: sql<[session: number]>("DELETE FROM fact WHERE session = ?"),
 
     streamHead: sql<[id: string], StreamHead>(
-      `SELECT stream.no, digest, closed_at IS NOT NULL AS closed, kept_from, tombstone
+      `SELECT stream.no, digest, closed_at IS NOT NULL AS closed, kept_from, tombstone, ${lastSeq}
       FROM name JOIN stream ON stream.name = name.no WHERE name.id = ?`
     ),
     addStream: sql<
@@ -210,17 +213,11 @@ export const make = (db: DatabaseSync) => {
       AND (?4 IS NULL OR session.id = ?4) AND stream.no > ?1 ORDER BY stream.no LIMIT ?2`
     ),
 
-    // Seqs are dense, and rows of trimmed events stay: the newest row has the last seq.
-    append: sql<[stream: number, key: string, data: string | null], { readonly seq: number }>(
-      `INSERT INTO event (stream, seq, key, data)
-      SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3 FROM event WHERE stream = ?1
-      ON CONFLICT (stream, key) DO NOTHING RETURNING seq`
+    append: sql<[stream: number, seq: number, key: string, data: string | null]>(
+      "INSERT INTO event (stream, seq, key, data) VALUES (?, ?, ?, ?) ON CONFLICT (stream, key) DO NOTHING"
     ),
     seqOfKey: sql<[stream: number, key: string], { readonly seq: number }>(
       "SELECT seq FROM event WHERE stream = ? AND key = ?"
-    ),
-    lastSeq: sql<[stream: number], { readonly seq: number }>(
-      "SELECT coalesce(max(seq), 0) AS seq FROM event WHERE stream = ?"
     ),
     events: sql<
       [stream: number, after: number, limit: number],

@@ -51,12 +51,10 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
       const stream = sql.streamHead.get(write.stream)
       if (!stream) return missing
       if (stream.tombstone === 1) return closed
-      if (stream.closed === 0) {
-        const added = sql.append.get(stream.no, write.key, write.data ?? null)
-        if (added) {
-          if (write.last === true) sql.closeStream.run(stream.no, now)
-          return { _tag: "Appended", fresh: true, seq: added.seq }
-        }
+      const seq = stream.last_seq + 1
+      if (stream.closed === 0 && sql.append.run(stream.no, seq, write.key, write.data ?? null) > 0) {
+        if (write.last === true) sql.closeStream.run(stream.no, now)
+        return { _tag: "Appended", fresh: true, seq }
       }
       const first = sql.seqOfKey.get(stream.no, write.key)
       return first ? { _tag: "Appended", fresh: false, seq: first.seq } : closed
@@ -65,7 +63,7 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
       const stream = sql.streamHead.get(write.stream)
       if (!stream) return missing
       if (stream.tombstone === 1) return made(false)
-      const keptFrom = Math.min(write.beforeSeq, sql.lastSeq.get(stream.no)!.seq + 1)
+      const keptFrom = Math.min(write.beforeSeq, stream.last_seq + 1)
       if (keptFrom <= stream.kept_from) return made(false)
       sql.trimEvents.run(stream.no, stream.kept_from, keptFrom)
       sql.trimStream.run(stream.no, keptFrom)
@@ -229,7 +227,7 @@ const forget = (sql: Statements, id: string, now: number): Outcome => {
     sql.buryExecution.run(execution.no)
   }
   if (stream?.tombstone === 0) {
-    sql.buryStream.run(stream.no, sql.lastSeq.get(stream.no)!.seq, now)
+    sql.buryStream.run(stream.no, stream.last_seq, now)
     sql.dropEvents.run(stream.no)
   }
   return made(true)

@@ -370,6 +370,18 @@ describe("driver: start", () => {
       ])
     }))
 
+  it.effect("what was cut off counts as cut off, also when its answer is quicker than the driver", () =>
+    Effect.gen(function*() {
+      const disk = yield* leave(...(Array.from({ length: 50 }, (_, i) => start(`e${i}`)) as unknown as [Write]))
+      const driven = yield* drive((record) => Effect.succeed([complete(record.id)]), disk)
+      yield* driven.store.commit([signal("e49", "answer")])
+      assert.strictEqual(driven.runs.find(({ id }) => id === "e49")?.cutOff, true)
+      while (driven.runs.length < 50) {
+        yield* Effect.yieldNow
+      }
+      assert.isTrue(driven.runs.every(({ cutOff }) => cutOff))
+    }).pipe(Effect.provide(Layer.succeed(StartsPerTurn, 4))))
+
   it.effect("a stopped execution that runs and is cut off then counts as cut off", () =>
     Effect.gen(function*() {
       const disk = yield* leave(start("a"), park("a", "stopped"))

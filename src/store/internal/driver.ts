@@ -39,8 +39,9 @@ const longestSleep = 10 * 60 * 1_000
 export interface Driving {
   readonly drive: Store["Service"]["drive"]
   readonly started: (id: string) => void
-  /** Something came that may make the execution run. */
+  /** A signal or a cancel request. */
   readonly news: (id: string) => void
+  readonly resumed: (id: string) => void
   /** A `Park` was refused. */
   readonly refused: (id: string) => void
   /** A fresh step. */
@@ -84,6 +85,7 @@ export const make = (options: Options): Driving => {
     }),
     started: (id) => active?.started(id),
     news: (id) => active?.news(id),
+    resumed: (id) => active?.resumed(id),
     refused: (id) => active?.refused(id),
     progress: (id) => active?.progress(id),
     armed: (at) => active?.armed(at)
@@ -103,6 +105,8 @@ const activate = Effect.fnUntraced(function*(
   const lives = new Map<string, Live>()
   const timerArmed = Latch.makeUnsafe(false)
   let earliestTimer = Infinity
+  /** Not all of what the process before left has been taken up. */
+  let starting = true
   let stopped = false
   let closed = false
 
@@ -137,13 +141,25 @@ const activate = Effect.fnUntraced(function*(
     fork(Effect.ignore(Effect.map(persist(Effect.suspend(() => Effect.fromResult(options.standing(id)))), use)))
   }
 
-  const startIfRunning = (id: string): void => {
+  const startIfRunning = (id: string, cause: RunCause): void => {
     if (!stopped && !lives.has(id)) {
       withStanding(id, (standing) => {
         if (standing?.state === "running") {
-          start(id, { cutOff: false })
+          start(id, cause)
         }
       })
+    }
+  }
+
+  /** For a run under way, or for a new one. */
+  const tell = (id: string, cause: RunCause): void => {
+    const live = lives.get(id)
+    if (live === undefined) {
+      startIfRunning(id, cause)
+    } else if (live.wait !== undefined) {
+      live.wait.interruptUnsafe()
+    } else {
+      live.news = true
     }
   }
 
@@ -222,6 +238,7 @@ const activate = Effect.fnUntraced(function*(
         yield* persist(options.commit(resumes))
       }
       if (page.next === undefined) {
+        starting = false
         return
       }
       after = page.next
@@ -250,7 +267,7 @@ const activate = Effect.fnUntraced(function*(
 
   yield* Effect.addFinalizer(() => {
     closed = true
-    return Fiber.interruptAll(fibers)
+    return Fiber.interruptAll(Array.from(fibers))
   })
   fork(Effect.ignore(startAll))
   fork(Effect.ignore(fireTimers))
@@ -280,17 +297,10 @@ const activate = Effect.fnUntraced(function*(
       }
       return parkStopped(waiting.map((live) => live.id))
     }),
-    started: startIfRunning,
-    news: (id) => {
-      const live = lives.get(id)
-      if (live === undefined) {
-        startIfRunning(id)
-      } else if (live.wait !== undefined) {
-        live.wait.interruptUnsafe()
-      } else {
-        live.news = true
-      }
-    },
+    started: (id) => startIfRunning(id, { cutOff: false }),
+    // While starting, what has news may be parked or cut off; news makes both look the same.
+    news: (id) => tell(id, { cutOff: starting }),
+    resumed: (id) => tell(id, { cutOff: false }),
     refused: (id) => {
       const live = lives.get(id)
       if (live !== undefined) {

@@ -11,9 +11,11 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Outcome, Store, Write } from "../Store.ts"
 import { StoreError } from "../StoreError.ts"
+import { EventsInMemory } from "../StoreLimits.ts"
 import type { Backend, Page } from "./Backend.ts"
 import * as commitQueue from "./commitQueue.ts"
 import * as driver from "./driver.ts"
+import * as tails from "./tails.ts"
 import { defaultMaxPayloadBytes } from "./validate.ts"
 import * as watches from "./watches.ts"
 
@@ -41,6 +43,7 @@ export const fromBackend = Effect.fnUntraced(function*(
   options?: Options
 ): Effect.fn.Return<Store["Service"], never, Scope.Scope> {
   const topics = watches.make()
+  const recent = tails.make(yield* EventsInMemory)
 
   const onApplied = (write: Write, outcome: Outcome): void => {
     if (write._tag === "Park") {
@@ -50,8 +53,22 @@ export const fromBackend = Effect.fnUntraced(function*(
       return
     }
     switch (write._tag) {
+      case "OpenStream": {
+        return recent.open(write.stream)
+      }
       case "Append": {
+        const { seq } = outcome as Extract<Outcome, { readonly _tag: "Appended" }>
+        recent.append(write.stream, { seq, key: write.key, data: write.data }, write.last === true)
         return topics.notify("Stream", write.stream)
+      }
+      case "Trim": {
+        return recent.drop(write.stream)
+      }
+      case "Forget": {
+        return recent.drop(write.id)
+      }
+      case "ForgetSession": {
+        return recent.drop()
       }
       case "OpenSession":
       case "SetSession":
@@ -62,10 +79,13 @@ export const fromBackend = Effect.fnUntraced(function*(
         return driving.started(write.id)
       }
       case "Signal":
-      case "RequestCancel":
-      case "Resume": {
+      case "RequestCancel": {
         topics.notify("Execution", write.id)
         return driving.news(write.id)
+      }
+      case "Resume": {
+        topics.notify("Execution", write.id)
+        return driving.resumed(write.id)
       }
       case "RecordStep": {
         return driving.progress(write.id)
@@ -128,7 +148,8 @@ export const fromBackend = Effect.fnUntraced(function*(
     execution: (id) => readOption(() => backend.execution(id)),
     stream: (by) => readOption(() => backend.stream(by)),
     streams: (query) => pages((after) => backend.streams(query, after, pageSize)),
-    events: (stream, afterSeq, limit) => read(() => backend.events(stream, afterSeq, limit)),
+    events: (stream, afterSeq, limit) =>
+      read(() => recent.page(stream, afterSeq, limit) ?? backend.events(stream, afterSeq, limit)),
     list: (query) => pages((after) => backend.list(query, after, pageSize)),
     watch: topics.watch,
     drive: driving.drive

@@ -80,6 +80,8 @@ export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = E
 
   const followCall = (stream: string, afterSeq: number): Follower => {
     let seq = afterSeq
+    // What comes after an incomplete page sets the watch, so that no event costs two reads.
+    let drained = false
     // Registered before the first read, so that no event falls between.
     const watch = store.watch({ _tag: "Stream", stream })
     const poll: Effect.Effect<Page, StoreError> = Effect.map(
@@ -89,14 +91,16 @@ export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = E
         if (page.trimmed) return end
         const newest = page.events.at(-1)
         if (newest !== undefined) seq = newest.seq
+        drained = page.events.length < pageSize && !page.closed
         return page
       }
     )
-    const next: Effect.Effect<Page, StoreError> = Effect.flatMap(
+    const read: Effect.Effect<Page, StoreError> = Effect.flatMap(
       poll,
-      (page) => isNews(page) ? Effect.succeed(page) : Effect.flatMap(watch.next, () => next)
+      (page) => isNews(page) ? Effect.succeed(page) : wait
     )
-    return { next, poll, close: watch.close }
+    const wait = Effect.flatMap(watch.next, () => read)
+    return { next: Effect.suspend(() => drained ? wait : read), poll, close: watch.close }
   }
 
   const followStandalone = (session: string, stream: string, afterSeq: number): Follower => {

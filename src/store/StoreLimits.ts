@@ -45,3 +45,15 @@ export const Backoff: Context.Reference<{ readonly initial: Duration.Input; read
 export const StartsPerTurn: Context.Reference<number> = Context.Reference("effect-durable-mcp/store/StartsPerTurn", {
   defaultValue: () => 64
 })
+
+/**
+ * Newest events that the store keeps in memory, so that a follower reads what
+ * was just stored without a query; over all streams, in UTF-16 units. Default
+ * 2 MiB.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const EventsInMemory: Context.Reference<number> = Context.Reference("effect-durable-mcp/store/EventsInMemory", {
+  defaultValue: () => 2 * 1024 * 1024
+})

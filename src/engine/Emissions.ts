@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { emit as emitInFrame } from "./internal/emission.ts"
 import * as Frame from "./internal/Frame.ts"
 import type * as Wire from "./Wire.ts"
 
@@ -25,5 +26,5 @@ import type * as Wire from "./Wire.ts"
 export const emit = (notification: Wire.Notification): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const frame = Frame.fromFiber(fiber)
-    return frame === undefined ? Effect.void : frame.emit(notification)
+    return frame === undefined ? Effect.void : emitInFrame(frame, notification)
   })

@@ -18,5 +18,7 @@ import * as Frame from "./internal/Frame.ts"
 export const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const frame = Frame.fromFiber(fiber)
-    return frame === undefined ? Effect.void : Effect.sync(() => frame.reportFailure(cause))
+    return frame === undefined ? Effect.void : Effect.sync(() => {
+      frame.run.failure = cause
+    })
   })

@@ -10,6 +10,7 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Frame from "./internal/Frame.ts"
+import { ask as askInFrame } from "./internal/question.ts"
 import type * as Wire from "./Wire.ts"
 
 /**
@@ -48,5 +49,5 @@ export const ask = (name: string, question: Wire.Question, options?: AskOptions)
     const frame = Frame.fromFiber(fiber)
     return frame === undefined
       ? Effect.succeed<Outcome>({ _tag: "Unsupported" })
-      : frame.ask(name, question, options)
+      : askInFrame(frame, fiber, name, () => question, options)
   })

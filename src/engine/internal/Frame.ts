@@ -1,30 +1,58 @@
 /**
- * Where a fiber is in a run: at the body, or inside a step.
+ * Where a fiber is in a run: at the body, or inside an attempt of a step. It
+ * gives names to what happens there.
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type * as Questions from "../Questions.ts"
-import type * as Wire from "../Wire.ts"
+import { escape } from "./Replay.ts"
+import type { Run } from "./Run.ts"
 
 /** @internal */
-export interface Frame {
-  readonly ask: (
-    name: string,
-    question: Wire.Question,
-    options?: Questions.AskOptions
-  ) => Effect.Effect<Questions.Outcome>
-  readonly emit: (notification: Wire.Notification) => Effect.Effect<void>
-  readonly reportFailure: (cause: Cause.Cause<unknown>) => void
+export class Frame {
+  readonly run: Run
+  /** Prefix of the paths in this frame: empty at the body, `outer/` inside `outer`. */
+  readonly path: string
+  /**
+   * Prefix of what belongs to one attempt: `outer@2/`. A finished step inside
+   * `outer` is finished for all attempts of `outer`; a failed one only for the
+   * attempt that it made fail.
+   */
+  readonly attempt: string
+  #names: Map<string, number> | undefined
+  #emissions = 0
+
+  constructor(run: Run, path: string, attempt: string) {
+    this.run = run
+    this.path = path
+    this.attempt = attempt
+  }
+
+  get isBody(): boolean {
+    return this.path === ""
+  }
+
+  /** The name as it is on disk; one that comes again is numbered by order. */
+  number(name: string): string {
+    const escaped = escape(name)
+    const names = this.#names ??= new Map()
+    const count = (names.get(escaped) ?? 0) + 1
+    names.set(escaped, count)
+    return count === 1 ? escaped : `${escaped}#${count}`
+  }
+
+  /** Key of the next emission: `body/<n>`, or `<step>@<attempt>/<n>`. */
+  nextEmission(): string {
+    return `${this.isBody ? "body/" : this.attempt}${this.#emissions++}`
+  }
 }
 
 /** The frame of the calling fiber; `undefined` outside a durable run. @internal */
-export const CurrentFrame = Context.Reference<Frame | undefined>("effect-durable-mcp/engine/CurrentFrame", {
-  defaultValue: () => undefined
-})
+export const CurrentFrame: Context.Reference<Frame | undefined> = Context.Reference<Frame | undefined>(
+  "effect-durable-mcp/engine/CurrentFrame",
+  { defaultValue: () => undefined }
+)
 
 /** @internal */
 export const fromFiber = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined => fiber.getRef(CurrentFrame)

@@ -537,6 +537,18 @@ describe("driver: timers", () => {
       assert.deepStrictEqual(yield* signalsOf(driven, "a"), [["sleep", at]])
     }))
 
+  it.live("of the real clock let the process end when the scope closes", () =>
+    Effect.gen(function*() {
+      const timeouts = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+      const before = timeouts()
+      yield* Effect.scoped(Effect.gen(function*() {
+        const driven = yield* drive(unfinished)
+        yield* commit(driven, start("in back-off"), start("a"), arm("a", "sleep", Date.now() + 60 * 86_400_000))
+        assert.isAbove(timeouts(), before)
+      }))
+      assert.isAtMost(timeouts(), before)
+    }))
+
   it.effect("1,000 that are due at once all fire", () =>
     Effect.gen(function*() {
       const driven = yield* drive(awaitSignal)

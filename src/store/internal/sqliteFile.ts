@@ -42,49 +42,30 @@ export const memory = ":memory:"
 /** @internal */
 export const open = (options: OpenOptions): OpenFile => {
   if (options.filename === memory) {
-    return configure(new DatabaseSync(memory), memory, options, () => {})
+    return opened(new DatabaseSync(memory), memory, options, () => {})
   }
   const file = resolve(options.filename)
   const release = lock(file)
   try {
     // Before SQLite opens the file: closing any descriptor of it would drop the locks that SQLite holds on it.
     const isWhole = inspect(file)
-    return configure(new DatabaseSync(file, { timeout: busyTimeout }), file, options, release, isWhole)
+    const db = new DatabaseSync(file, { timeout: busyTimeout })
+    if (!isWhole) check(db, file)
+    return opened(db, file, options, release)
   } catch (cause) {
     release()
     throw Errors.fromCause(file, cause)
   }
 }
 
-const configure = (
-  db: DatabaseSync,
-  file: string,
-  options: OpenOptions,
-  release: () => void,
-  isWhole = true
-): OpenFile => {
+const opened = (db: DatabaseSync, file: string, options: OpenOptions, release: () => void): OpenFile => {
   try {
-    if (!isWhole) check(db, file)
     Schema.verify(db, file, options.migrations)
-    // Without auto_vacuum: what `Forget` frees is used again, so the file levels off at its high-water mark. Keeping
-    // track of every page's owner in order to give space back would be paid at each commit.
-    if (file !== memory) {
-      const mode = Object.values(db.prepare("PRAGMA journal_mode = WAL").get() ?? {})[0]
-      if (mode !== "wal") {
-        throw Errors.io(file, `its volume does not support SQLite's write-ahead log (journal mode is ${mode})`)
-      }
-    }
-    db.exec(`
-      PRAGMA synchronous = ${options.synchronous};
-      PRAGMA fullfsync = ${options.synchronous === "FULL" ? 1 : 0};
-      PRAGMA journal_size_limit = ${journalSizeLimit};
-      PRAGMA temp_store = MEMORY;
-    `)
-    if (options.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPageCount}`)
+    configure(db, file, options)
     Schema.migrate(db, options.migrations)
   } catch (cause) {
     db.close()
-    throw Errors.fromCause(file, cause)
+    throw cause
   }
   let isOpen = true
   return {
@@ -101,6 +82,25 @@ const configure = (
       }
     }
   }
+}
+
+const configure = (db: DatabaseSync, file: string, options: OpenOptions): void => {
+  // Without auto_vacuum: what `Forget` frees is used again, so the file levels off at its high-water mark. Keeping track
+  // of every page's owner in order to give space back would be paid at each commit.
+  if (file !== memory) {
+    const mode = Object.values(db.prepare("PRAGMA journal_mode = WAL").get() ?? {})[0]
+    if (mode !== "wal") {
+      throw Errors.io(file, `its volume does not support SQLite's write-ahead log (journal mode is ${mode})`)
+    }
+  }
+  // On macOS an fsync leaves the data in the drive's cache; fullfsync does not. Elsewhere it changes nothing.
+  db.exec(`
+    PRAGMA synchronous = ${options.synchronous};
+    PRAGMA fullfsync = ${options.synchronous === "FULL" ? 1 : 0};
+    PRAGMA journal_size_limit = ${journalSizeLimit};
+    PRAGMA temp_store = MEMORY;
+  `)
+  if (options.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${options.maxPageCount}`)
 }
 
 /** Two names of one file must lead to one lock. */
@@ -236,8 +236,13 @@ const readHeader = (file: string): Buffer => {
   }
 }
 
-/** Reads the whole file, so only where there is a doubt. */
+/** Reads the whole file, so only where there is a doubt. Closes the database when it is damaged. */
 const check = (db: DatabaseSync, file: string): void => {
-  const first = Object.values(db.prepare("PRAGMA quick_check(1)").get() ?? {})[0]
-  if (first !== "ok") throw Errors.corrupt(file, String(first))
+  try {
+    const first = Object.values(db.prepare("PRAGMA quick_check(1)").get() ?? {})[0]
+    if (first !== "ok") throw Errors.corrupt(file, String(first))
+  } catch (cause) {
+    db.close()
+    throw cause
+  }
 }

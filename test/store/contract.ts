@@ -11,6 +11,7 @@ import type { Backend, Page } from "../../src/store/internal/Backend.ts"
 import { fromBackend } from "../../src/store/internal/fromBackend.ts"
 import type { Outcome, Store, StreamRecord, Write } from "../../src/store/Store.ts"
 import type { StoreError } from "../../src/store/StoreError.ts"
+import { EventsInMemory } from "../../src/store/StoreLimits.ts"
 import { type Command, commands, executionIds, keyNames, sessionIds, type Writes } from "./arbitraries.ts"
 import { openStream, start } from "./harness.ts"
 import * as Model from "./model.ts"
@@ -31,7 +32,8 @@ interface Opened {
 const openStore = Effect.fnUntraced(function*(disk: Disk) {
   const scope = yield* Scope.make()
   const backend = yield* Scope.provide(disk.open, scope)
-  const store = yield* Scope.provide(fromBackend(backend), scope)
+  // Memory for a few events only: some reads are answered from there, some by the backend.
+  const store = yield* Scope.provide(fromBackend(backend), scope).pipe(Effect.provideService(EventsInMemory, 1_000))
   const opened: Opened = { backend, store, scope }
   return opened
 })

@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import * as Driver from "./engine/Driver.ts"
 import * as Engine from "./engine/Engine.ts"
 import * as EngineLimits from "./engine/Limits.ts"
 import * as SessionEra from "./protocol/SessionEra.ts"
@@ -126,7 +127,8 @@ export const layerHttp: <RA = never, RE = never, RR = never>(
   RE,
   Store | HttpRouter.HttpRouter | Services<RR> | HttpRouter.Request.From<"Requires", Requests<RR, Provided>>
 > = (options: ServerOptions<any, any, any> & Http.Options): Layer.Layer<McpServer.McpServer, any, any> =>
-  startEngine.pipe(
+  endStreams.pipe(
+    Layer.provide(Layer.fresh(Driver.layer)),
     Layer.provide(Http.layer(options)),
     Layer.provide(orElse(Shutdown.Shutdown, Shutdown.layer)),
     Layer.provide(core(options)),
@@ -167,13 +169,8 @@ const core = (options: ServerOptions<any, any, any>) =>
     Layer.provide(options.registrations ?? Layer.empty)
   )
 
-/** Last of all, when everything is there that a run can need; so what ends first is what would start more. */
-const startEngine = Layer.effectDiscard(Effect.gen(function*() {
-  const engine = yield* Engine.Engine
-  const shutdown = yield* Shutdown.Shutdown
-  yield* Effect.orDie(engine.start)
-  yield* Effect.addFinalizer(() => shutdown.begin)
-}))
+/** Built last, so the first to end. */
+const endStreams = Layer.effectDiscard(Shutdown.Shutdown.use((shutdown) => Effect.addFinalizer(() => shutdown.begin)))
 
 /** The service that is there already, as tests give one, or else a new one. */
 const orElse = <I, S, E, R>(service: Context.Key<I, S>, layer: Layer.Layer<I, E, R>): Layer.Layer<I, E, R> =>

@@ -99,6 +99,18 @@ describe("what SqliteStore keeps", () => {
       assert.deepStrictEqual(outcomes, [...Array.from({ length: 6 }, () => "InvalidText"), "stored"])
     }).pipe(Effect.provide(SqliteStore.layer({ filename: ":memory:" }))))
 
+  it.effect("no number that its columns cannot hold", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const trim = (beforeSeq: number) => store.commit([{ _tag: "Trim", stream: "s", beforeSeq }])
+      for (const beforeSeq of [1.5, Number.MAX_VALUE, Infinity, Number.NaN]) {
+        assert.strictEqual((yield* Effect.flip(trim(beforeSeq))).reason, "InvalidText")
+      }
+      const arm = (at: number) => store.commit([{ _tag: "ArmTimer", id: "x", name: "t", at, exit: "1" }])
+      yield* arm(Number.MAX_VALUE)
+      assert.strictEqual((yield* Effect.flip(arm(Number.NaN))).reason, "InvalidText")
+    }).pipe(Effect.provide(SqliteStore.layer({ filename: ":memory:" }))))
+
   it.effect("no payload above maxPayloadBytes, counted in UTF-8", () =>
     Effect.gen(function*() {
       const store = yield* Store

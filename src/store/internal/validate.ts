@@ -27,7 +27,10 @@ interface Fields {
   readonly text: ReadonlyArray<string>
   /** JSON text of any length up to `maxPayloadBytes`. */
   readonly payload: ReadonlyArray<string>
-  readonly number: ReadonlyArray<string>
+  /** Times: any finite number. */
+  readonly time: ReadonlyArray<string>
+  /** Whole numbers. */
+  readonly count: ReadonlyArray<string>
 }
 
 const fields = <T extends Write["_tag"], K extends keyof Extract<Write, { readonly _tag: T }>>(
@@ -35,12 +38,14 @@ const fields = <T extends Write["_tag"], K extends keyof Extract<Write, { readon
   options: {
     readonly text: ReadonlyArray<K>
     readonly payload?: ReadonlyArray<K>
-    readonly number?: ReadonlyArray<K>
+    readonly time?: ReadonlyArray<K>
+    readonly count?: ReadonlyArray<K>
   }
 ): Fields => ({
   text: options.text as ReadonlyArray<string>,
   payload: (options.payload ?? []) as ReadonlyArray<string>,
-  number: (options.number ?? []) as ReadonlyArray<string>
+  time: (options.time ?? []) as ReadonlyArray<string>,
+  count: (options.count ?? []) as ReadonlyArray<string>
 })
 
 const fieldsOf: Readonly<Record<Write["_tag"], Fields>> = {
@@ -53,14 +58,14 @@ const fieldsOf: Readonly<Record<Write["_tag"], Fields>> = {
     text: ["stream", "session", "principal", "requestDigest", "version", "execution"]
   }),
   Append: fields("Append", { text: ["stream", "key"], payload: ["data"] }),
-  Trim: fields("Trim", { text: ["stream"], number: ["beforeSeq"] }),
+  Trim: fields("Trim", { text: ["stream"], count: ["beforeSeq"] }),
   StartExecution: fields("StartExecution", { text: ["id", "workflow", "parent"], payload: ["payload"] }),
   BeginRecovery: fields("BeginRecovery", { text: ["id", "boot"] }),
   RecordStep: fields("RecordStep", { text: ["id", "name", "key", "kind", "version"], payload: ["exit"] }),
   Signal: fields("Signal", { text: ["id", "name"], payload: ["exit"] }),
-  ArmTimer: fields("ArmTimer", { text: ["id", "name"], payload: ["exit"], number: ["at"] }),
+  ArmTimer: fields("ArmTimer", { text: ["id", "name"], payload: ["exit"], time: ["at"] }),
   RequestCancel: fields("RequestCancel", { text: ["id"] }),
-  Park: fields("Park", { text: ["id"], payload: ["reason"], number: ["seenSignals"] }),
+  Park: fields("Park", { text: ["id"], payload: ["reason"], count: ["seenSignals"] }),
   Resume: fields("Resume", { text: ["id"] }),
   Complete: fields("Complete", { text: ["id"], payload: ["result"] }),
   Forget: fields("Forget", { text: ["id"] })
@@ -80,7 +85,7 @@ const invalid = (write: Write, field: string, why: string): StoreError =>
 export const measure = (writes: ReadonlyArray<Write>, maxPayloadBytes: number): number | StoreError => {
   let size = 0
   for (const write of writes) {
-    const { number, payload, text } = fieldsOf[write._tag]
+    const { count, payload, text, time } = fieldsOf[write._tag]
     const values = write as unknown as Readonly<Record<string, unknown>>
     for (const field of text) {
       const value = values[field] as string | undefined
@@ -115,9 +120,14 @@ export const measure = (writes: ReadonlyArray<Write>, maxPayloadBytes: number): 
       }
       size += value.length
     }
-    for (const field of number) {
+    for (const field of time) {
       if (!Number.isFinite(values[field])) {
         return invalid(write, field, "it is no finite number")
+      }
+    }
+    for (const field of count) {
+      if (!Number.isSafeInteger(values[field])) {
+        return invalid(write, field, "it is no whole number")
       }
     }
   }

@@ -141,6 +141,25 @@ const questions = Layer.mergeAll(
 const titled = (value: string, ...titles: ReadonlyArray<string>) =>
   titles.map((title, index) => ({ const: `${value}${index + 1}`, title }))
 
+const choices = Schema.decodeUnknownEffect(McpSchema.ElicitRequestFormParams)({
+  mode: "form",
+  message: "Please select options from the enum fields",
+  requestedSchema: {
+    type: "object",
+    properties: {
+      untitledSingle: { type: "string", enum: ["option1", "option2", "option3"] },
+      titledSingle: { type: "string", oneOf: titled("value", "First Option", "Second Option", "Third Option") },
+      legacyEnum: {
+        type: "string",
+        enum: ["opt1", "opt2", "opt3"],
+        enumNames: ["Option One", "Option Two", "Option Three"]
+      },
+      untitledMulti: { type: "array", items: { type: "string", enum: ["option1", "option2", "option3"] } },
+      titledMulti: { type: "array", items: { anyOf: titled("value", "First Choice", "Second Choice", "Third Choice") } }
+    }
+  }
+})
+
 /** Options with titles have no form as an Effect Schema: this one is asked through Effect's own client. */
 const Enums = Tool.make("test_elicitation_sep1330_enums", {
   description: "Asks with each kind of choice",
@@ -193,27 +212,7 @@ const others = DurableMcp.toolkit(Others).pipe(Layer.provide(Others.toLayer({
   test_elicitation_sep1330_enums: Effect.fn("test_elicitation_sep1330_enums")(function*() {
     const { getClient } = yield* McpSchema.McpServerClient
     const client = yield* getClient
-    const reply = yield* client.elicit({
-      mode: "form",
-      message: "Please select options from the enum fields",
-      requestedSchema: {
-        type: "object",
-        properties: {
-          untitledSingle: { type: "string", enum: ["option1", "option2", "option3"] },
-          titledSingle: { type: "string", oneOf: titled("value", "First Option", "Second Option", "Third Option") },
-          legacyEnum: {
-            type: "string",
-            enum: ["opt1", "opt2", "opt3"],
-            enumNames: ["Option One", "Option Two", "Option Three"]
-          },
-          untitledMulti: { type: "array", items: { type: "string", enum: ["option1", "option2", "option3"] } },
-          titledMulti: {
-            type: "array",
-            items: { anyOf: titled("value", "First Choice", "Second Choice", "Third Choice") }
-          }
-        }
-      }
-    })
+    const reply = yield* client.elicit(yield* choices)
     return reply.action === "accept" ? { action: reply.action, content: reply.content } : { action: reply.action }
   }, Effect.orDie),
   test_error_handling: () =>

@@ -85,17 +85,19 @@ const call = async (options: {
   return events
 }
 
-/** What the client saw, without what differs between calls. */
+/** What the client saw, without what differs between calls. Events without data only say where the stream is. */
 const outline = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
-  assert.strictEqual(new Set(events.map((event) => event.id)).size, events.length, "an event came twice")
-  return events.filter(({ data }) => data !== "").map(({ data }) => {
+  const messages = events.filter(({ data }) => data !== "")
+  assert.strictEqual(new Set(messages.map((event) => event.id)).size, messages.length, "an event came twice")
+  return messages.map(({ data }) => {
     const message = JSON.parse(data)
     return message.method ?? JSON.stringify(message.result.structuredContent ?? message.result.content[0].text)
   })
 }
 
 describe("a call that is cut off", () => {
-  for (const version of ["2025-03-26", "2025-06-18", "2025-11-25"]) {
+  // Streams without a priming event, and with one (S-R3).
+  for (const version of ["2025-06-18", "2025-11-25"]) {
     for (const direction of ["up", "down"] as const) {
       const where = direction === "up" ? "on its way in" : "in its answer"
       it.live(`${where}, at any byte, runs once and gets its answer (${version})`, () =>
@@ -111,12 +113,18 @@ describe("a call that is cut off", () => {
           const whole = yield* through("cut-whole", Infinity)
           assert.strictEqual(whole.seen[0], "notifications/progress")
           assert.strictEqual(whole.seen.length, 2)
-          for (let cutAt = 0; cutAt <= whole.length; cutAt += direction === "up" ? 3 : 1) {
-            const name = `cut-${String(cutAt).padStart(5, "0")}`
-            const { seen } = yield* through(name, cutAt)
-            assert.deepStrictEqual(seen, whole.seen, name)
-            assert.strictEqual(runs.get(name), 1, name)
-          }
+          const stride = direction === "up" ? 3 : 1
+          const cuts = Array.from({ length: Math.floor(whole.length / stride) + 1 }, (_, index) => index * stride)
+          yield* Effect.forEach(
+            cuts,
+            Effect.fnUntraced(function*(cutAt) {
+              const name = `cut-${String(cutAt).padStart(5, "0")}`
+              const { seen } = yield* through(name, cutAt)
+              assert.deepStrictEqual(seen, whole.seen, name)
+              assert.strictEqual(runs.get(name), 1, name)
+            }),
+            { concurrency: 16, discard: true }
+          )
         }), 60_000)
     }
   }

@@ -109,6 +109,31 @@ describe("watches", () => {
       }))
   }
 
+  it.effect("a follower is woken once a batch, and then reads all of it", () =>
+    Effect.gen(function*() {
+      const { store } = yield* Harness.make()
+      yield* store.commit([openStream("a")])
+      const watch = store.watch({ _tag: "Stream", stream: "a" })
+      const pages: Array<number> = []
+      const fiber = yield* Effect.forkChild(
+        Effect.gen(function*() {
+          let after = 0
+          while (true) {
+            yield* watch.next
+            const page = yield* store.events("a", after, 100)
+            pages.push(page.events.length)
+            after += page.events.length
+          }
+        }),
+        { startImmediately: true }
+      )
+      yield* Effect.forEach([1, 2, 3], (i) => store.submit([append("a", `x${i}`), append("a", `y${i}`)]))
+      yield* store.commit([append("a", "z")])
+      yield* settle
+      assert.deepStrictEqual(pages, [7])
+      yield* Fiber.interrupt(fiber)
+    }))
+
   it.effect("a follower that registers before it reads sees every event, whatever comes between", () =>
     Effect.gen(function*() {
       const { store } = yield* Harness.make()

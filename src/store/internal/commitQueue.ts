@@ -70,8 +70,11 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly commit: Commit
   readonly gather?: Gather | undefined
   readonly maxPayloadBytes: number
-  /** Called for each write of a durable batch, in order, before its commits return. Must not throw. */
-  readonly onApplied: (write: Write, outcome: Outcome) => void
+  /** Called when a batch is durable, before its commits return. Must not throw. */
+  readonly onApplied: (
+    batch: ReadonlyArray<ReadonlyArray<Write>>,
+    outcomes: ReadonlyArray<ReadonlyArray<Outcome>>
+  ) => void
 }): Effect.fn.Return<CommitQueue, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const backlog = yield* SubmitBacklog
@@ -123,10 +126,13 @@ export const make = Effect.fnUntraced(function*(options: {
       return
     }
     underWay = true
-    options.commit(batch.map((entry) => entry.writes), clock.currentTimeMillisUnsafe(), (committed) => {
+    const writes = batch.map((entry) => entry.writes)
+    options.commit(writes, clock.currentTimeMillisUnsafe(), (committed) => {
       underWay = false
       if (Result.isSuccess(committed)) {
-        succeeded(batch, committed.success)
+        succeeded(batch)
+        options.onApplied(writes, committed.success)
+        acknowledge(batch, committed.success)
       } else {
         failed(batch, committed.failure)
       }
@@ -146,18 +152,16 @@ export const make = Effect.fnUntraced(function*(options: {
     return queue.splice(0, end)
   }
 
-  const succeeded = (batch: ReadonlyArray<Entry>, outcomes: ReadonlyArray<ReadonlyArray<Outcome>>): void => {
+  const succeeded = (batch: ReadonlyArray<Entry>): void => {
     failure = undefined
     failures = 0
     for (const entry of batch) {
       pendingWrites -= entry.writes.length
       pendingSize -= entry.size
     }
-    for (let i = 0; i < batch.length; i++) {
-      for (let j = 0; j < batch[i]!.writes.length; j++) {
-        options.onApplied(batch[i]!.writes[j]!, outcomes[i]![j]!)
-      }
-    }
+  }
+
+  const acknowledge = (batch: ReadonlyArray<Entry>, outcomes: ReadonlyArray<ReadonlyArray<Outcome>>): void => {
     for (let i = 0; i < batch.length; i++) {
       batch[i]!.resume?.(Effect.succeed(outcomes[i]!))
     }

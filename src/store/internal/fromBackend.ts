@@ -35,6 +35,22 @@ export interface Options {
 const storeError = (cause: unknown): StoreError =>
   StoreError.is(cause) ? cause : new StoreError({ reason: "Io", message: "The store's backend failed", cause })
 
+/** What changed something; of a `Park`, whatever became of it. */
+const forEachFresh = (
+  batch: ReadonlyArray<ReadonlyArray<Write>>,
+  outcomes: ReadonlyArray<ReadonlyArray<Outcome>>,
+  f: (write: Write, outcome: Outcome) => void
+): void => {
+  for (let i = 0; i < batch.length; i++) {
+    for (let j = 0; j < batch[i]!.length; j++) {
+      const outcome = outcomes[i]![j]!
+      if (outcome._tag === "Parked" || ("fresh" in outcome && outcome.fresh)) {
+        f(batch[i]![j]!, outcome)
+      }
+    }
+  }
+}
+
 const attempt = <A>(f: () => A): Result.Result<A, StoreError> => Result.try({ try: f, catch: storeError })
 
 /** @internal */
@@ -45,21 +61,33 @@ export const fromBackend = Effect.fnUntraced(function*(
   const topics = watches.make()
   const recent = tails.make(yield* EventsInMemory)
 
-  const onApplied = (write: Write, outcome: Outcome): void => {
-    if (write._tag === "Park") {
-      return outcome._tag === "Parked" && !outcome.parked ? driving.refused(write.id) : undefined
+  /**
+   * First what memory holds is brought up to date, then those who wait are told,
+   * followers once a batch: they run at once, and read.
+   */
+  const onApplied = (
+    batch: ReadonlyArray<ReadonlyArray<Write>>,
+    outcomes: ReadonlyArray<ReadonlyArray<Outcome>>
+  ): void => {
+    const streams = new Set<string>()
+    forEachFresh(batch, outcomes, (write, outcome) => remember(streams, write, outcome))
+    for (const stream of streams) {
+      topics.notify("Stream", stream)
     }
-    if (!("fresh" in outcome) || !outcome.fresh) {
-      return
-    }
+    forEachFresh(batch, outcomes, tell)
+  }
+
+  const remember = (streams: Set<string>, write: Write, outcome: Outcome): void => {
     switch (write._tag) {
       case "OpenStream": {
         return recent.open(write.stream)
       }
       case "Append": {
-        const { seq } = outcome as Extract<Outcome, { readonly _tag: "Appended" }>
-        recent.append(write.stream, { seq, key: write.key, data: write.data }, write.last === true)
-        return topics.notify("Stream", write.stream)
+        if (outcome._tag === "Appended") {
+          recent.append(write.stream, { seq: outcome.seq, key: write.key, data: write.data }, write.last === true)
+          streams.add(write.stream)
+        }
+        return
       }
       case "Trim": {
         return recent.drop(write.stream)
@@ -70,6 +98,11 @@ export const fromBackend = Effect.fnUntraced(function*(
       case "ForgetSession": {
         return recent.drop()
       }
+    }
+  }
+
+  const tell = (write: Write, outcome: Outcome): void => {
+    switch (write._tag) {
       case "OpenSession":
       case "SetSession":
       case "EndSession": {
@@ -92,6 +125,9 @@ export const fromBackend = Effect.fnUntraced(function*(
       }
       case "ArmTimer": {
         return driving.armed(write.at)
+      }
+      case "Park": {
+        return outcome._tag === "Parked" && !outcome.parked ? driving.refused(write.id) : undefined
       }
       case "Complete": {
         topics.notify("Execution", write.id)

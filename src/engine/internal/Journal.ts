@@ -21,6 +21,7 @@ export interface Opening {
 export interface Recording {
   readonly path: string
   readonly kind: string
+  /** Default: derived from execution and path, as all keys are. */
   readonly key?: string | undefined
   readonly root: boolean
   readonly exit: string
@@ -104,7 +105,8 @@ export class Journal {
   /** Records a step, with more writes after it. Succeeds with the exit that stands. */
   record(step: Recording, more: ReadonlyArray<Write> = []): Effect.Effect<string, StoreError> {
     const { env, id, onEnd, replay } = this.#options
-    const { exit, key = "", kind, path: name, root } = step
+    const { exit, kind, path: name, root } = step
+    const key = step.key ?? name // a store keeps no empty text
     const { version } = env
     return Effect.flatMap(
       this.commit([{ _tag: "RecordStep", id, name, key, kind, root, version, exit }, ...more]),

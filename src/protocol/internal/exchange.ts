@@ -61,7 +61,7 @@ const withClient = <A>(
         if (message._tag !== "Request") {
           return Effect.void
         }
-        const reply = peer({ method: message.tag, params: message.payload as Sent["params"] })
+        const reply = peer({ method: message.tag, params: (message.payload ?? undefined) as Sent["params"] })
         return reply === undefined
           ? Effect.fail(unanswered)
           : write(clientId, {

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { CallRejected, Calls } from "../engine/Calls.ts"
 import type { Dispatch, RequestProfile } from "../engine/Dispatch.ts"
+import * as ToolCall from "../engine/ToolCall.ts"
 import { EventLog } from "../session/EventLog.ts"
 import type { Ids } from "../session/Ids.ts"
 import * as JsonRpc from "../session/JsonRpc.ts"
@@ -242,8 +243,11 @@ export const layer: Layer.Layer<
 
   /** The progress token of a call whose POST is gone. */
   const storedProgressToken = Effect.fnUntraced(function*(record: StreamRecord) {
-    const execution = record.execution === undefined ? Option.none() : yield* store.execution(record.execution)
-    return Option.isNone(execution) ? undefined : progressTokenOf(objectOf(JSON.parse(execution.value.payload))?.params)
+    if (record.execution === undefined) return undefined
+    const execution = yield* store.execution(record.execution)
+    return Option.isNone(execution)
+      ? undefined
+      : progressTokenOf(ToolCall.decodePayload(execution.value.payload).request.params)
   })
 
   return SessionEra.of({

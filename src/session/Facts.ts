@@ -2,7 +2,8 @@
  * Names of the facts of a session (`SetSession`). Values are JSON text.
  *
  * Facts are written through `Sessions.update`, so that what `Sessions` holds in
- * memory is what is on disk.
+ * memory is what is on disk; `roots` alone is the engine's, which reads it from
+ * disk too.
  *
  * @since 0.1.0
  */

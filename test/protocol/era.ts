@@ -3,6 +3,7 @@ import { Context, Effect, Exit, Fiber, Layer, Schema, type Scope } from "effect"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import { CallRejected, Calls } from "../../src/engine/Calls.ts"
 import { Dispatch } from "../../src/engine/Dispatch.ts"
+import * as ToolCall from "../../src/engine/ToolCall.ts"
 import type { Follow, Reply } from "../../src/protocol/Reply.ts"
 import * as SessionEra from "../../src/protocol/SessionEra.ts"
 import * as Stock from "../../src/protocol/stock.ts"
@@ -65,7 +66,12 @@ const calls = Layer.effect(Calls)(Effect.gen(function*() {
           version,
           execution: call.id
         },
-        { _tag: "StartExecution", id: call.id, workflow: "ToolCall", payload: JSON.stringify(call.request) }
+        {
+          _tag: "StartExecution",
+          id: call.id,
+          workflow: ToolCall.workflow._tag,
+          payload: ToolCall.encodePayload({ startedAt: 0, request: call.request })
+        }
       ])
       if (opened?._tag !== "Opened") return yield* Effect.die("no stream")
       if (opened.requestDigest !== call.digest) {

@@ -101,7 +101,9 @@ const withoutSession = (model: Model, session: string): Model => {
         return !streams.has(write.stream)
       }
       case "Forget": {
-        return !executions.has(write.id) && !streams.has(write.id)
+        // a descendant's stream that is not of this session stays what it is: forgotten
+        return !streams.has(write.id) &&
+          (!executions.has(write.id) || forgottenStream(model, write.id) !== undefined)
       }
       default: {
         return !executions.has(write.id)

@@ -268,8 +268,11 @@ layer(Live)("StockWire", (it) => {
             method: "sampling/createMessage",
             params: { messages: [{ role: "user", content: { type: "text", text: "Hi" } }], maxTokens: 10 }
           })
-          const { method } = yield* asked(requestOf(version), roots)
-          assert.strictEqual(method, "roots/list")
+          assert.deepStrictEqual(yield* asked(requestOf(version), roots), {
+            jsonrpc: "2.0",
+            id: "w1",
+            method: "roots/list"
+          })
         }
       }))
 

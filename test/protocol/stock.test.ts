@@ -265,8 +265,7 @@ describe("StockDispatch", () => {
       type: "object",
       $defs: { address: { type: "object", properties: { street: { type: "string" } } } },
       properties: { address: { $ref: "#/$defs/address" } },
-      if: { required: ["address"] },
-      then: { minProperties: 1 },
+      not: { required: ["addresses"] },
       additionalProperties: false
     } as const
     const Raw = Toolkit.make(Tool.dynamic("raw", { parameters, success: Schema.Unknown }))

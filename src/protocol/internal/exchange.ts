@@ -61,6 +61,7 @@ const withClient = <A>(
         if (message._tag !== "Request") {
           return Effect.void
         }
+        // JSON has no undefined: a request without params has the payload null.
         const reply = peer({ method: message.tag, params: (message.payload ?? undefined) as Sent["params"] })
         return reply === undefined
           ? Effect.fail(unanswered)

@@ -4,7 +4,7 @@
  *
  * `npm run check` compares it with docs/api-report.md; `npm run api` writes it.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, relative, resolve, sep } from "node:path"
 import ts from "typescript"
@@ -13,15 +13,31 @@ import { root, run } from "./tools.ts"
 
 const report = join(root, "docs", "api-report.md")
 
-/** Paths of the declarations that an entry point reaches, below `folder`. */
+/** What a declaration file imports, exports from elsewhere, or names in an `import()` type. */
+const specifiers = (file: string): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  const visit = (node: ts.Node): void => {
+    const specifier = ts.isImportDeclaration(node) || ts.isExportDeclaration(node)
+      ? node.moduleSpecifier
+      : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)
+      ? node.argument.literal
+      : undefined
+    if (specifier !== undefined && ts.isStringLiteral(specifier)) found.push(specifier.text)
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.ESNext))
+  return found
+}
+
+/** Paths of the declarations that the entry points reach, below `folder`. */
 const reachable = (folder: string, entries: ReadonlyArray<string>): ReadonlySet<string> => {
   const seen = new Set<string>()
   const walk = (path: string): void => {
     if (seen.has(path)) return
     seen.add(path)
-    for (const { fileName } of ts.preProcessFile(readFileSync(join(folder, path), "utf8")).importedFiles) {
-      if (!fileName.startsWith(".")) continue
-      walk(relative(folder, resolve(folder, dirname(path), fileName.replace(/\.(ts|js)$/, ".d.ts"))))
+    for (const specifier of specifiers(join(folder, path))) {
+      if (!specifier.startsWith(".")) continue
+      walk(relative(folder, resolve(folder, dirname(path), specifier.replace(/\.(ts|js)$/, ".d.ts"))))
     }
   }
   for (const entry of entries) walk(entry)
@@ -52,7 +68,7 @@ try {
   } else if (process.argv.includes("--write")) {
     writeFileSync(report, surface)
     console.log(`wrote ${relative(root, report)}`)
-  } else if (readFileSync(report, "utf8") !== surface) {
+  } else if (!existsSync(report) || readFileSync(report, "utf8") !== surface) {
     writeFileSync(join(folder, "api-report.md"), surface)
     await run("git", ["--no-pager", "diff", "--no-index", "--stat", "-p", report, join(folder, "api-report.md")])
     console.error("The public surface differs from docs/api-report.md. If that is meant, run `npm run api`.")

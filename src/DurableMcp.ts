@@ -113,6 +113,11 @@ export type Requests<RR, P> = Exclude<McpServer.McpRequest.Only<"Requires", RR>,
  *
  * **Gotchas**
  *
+ * Handlers also run when there is no request: after a restart. What a tool
+ * declares as a dependency must come from the program (`Layer.provide` after
+ * `serveNode` or `HttpRouter.serve`) or from MCP middleware; what HTTP
+ * middleware provides is not there.
+ *
  * An HTTP server of Effect's waits for its requests before the layers that
  * serve them end, and an event stream never ends by itself. `serveNode` knows
  * that; with a server of your own, keep its `gracefulShutdownTimeout` short.

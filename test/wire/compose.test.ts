@@ -4,11 +4,11 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema, type Scope } from "effect"
-import { DurableMcp, MemoryStore } from "effect-durable-mcp"
+import { Durable, DurableMcp, MemoryStore } from "effect-durable-mcp"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
-import { Doors, registrations, start, until } from "./fixture.ts"
+import { Doors, registrations, serveOn, start, until } from "./fixture.ts"
 import { peers } from "./peers.ts"
 import { call, type Fetch, messagesOf, open } from "./raw.ts"
 
@@ -99,26 +99,44 @@ describe("composition", () => {
       assert.strictEqual(answer.result.content[0].text, "late")
     }))
 
-  it.live("what a tool depends on comes from the program, in every run", () =>
+  it.live("what a tool depends on comes from the program, also in the run after a restart", () =>
     Effect.gen(function*() {
       class Name extends Context.Service<Name, { readonly name: string }>()("test/Name") {}
+      const doors = new Doors()
       const Tools = Toolkit.make(
         Tool.make("name", { parameters: Tool.EmptyParams, success: Schema.String, dependencies: [Name] })
       )
-      const Live = DurableMcp.toolkit(Tools).pipe(
-        Layer.provide(Tools.toLayer({ name: () => Effect.map(Name, ({ name }) => name) }))
-      )
-      const app = DurableMcp.layerHttp({ name: "x", version: "1", path: "/mcp", registrations: Live }).pipe(
-        HttpRouter.provideRequest(Layer.succeed(Name)({ name: "Ada" })),
-        Layer.provide(MemoryStore.layer)
-      )
-      const fetch = yield* makeHandler(app)
-      assert.strictEqual((yield* ask(fetch, "/mcp", "name")).result.content[0].text, "Ada")
+      const Live = DurableMcp.toolkit(Tools).pipe(Layer.provide(Tools.toLayer({
+        name: Effect.fnUntraced(function*() {
+          yield* Durable.step("first", doors.pass("first"))
+          yield* Durable.sleep("a while", "100 millis")
+          const { name } = yield* Name
+          return name
+        })
+      })))
+      const disk = MemoryStore.makeDisk()
+      const serve = (port: number, name: string) =>
+        serveOn(
+          DurableMcp.layerHttp({ name: "x", version: "1", path: "/mcp", registrations: Live }).pipe(
+            DurableMcp.serveNode({ port }),
+            Layer.provide([MemoryStore.layerWith({ disk }), Layer.succeed(Name)({ name })])
+          )
+        )
+      const { stop, url } = yield* serve(0, "Ada")
+      const [, connect] = peers[0]!
+      const peer = yield* connect(url)
+      assert.strictEqual((yield* peer.call("name", {})).content[0]?.text, "Ada")
+      const call = yield* Effect.forkChild(peer.call("name", {}))
+      yield* until(() => doors.arrivals("first") === 2)
+      yield* stop
+      yield* serve(Number(url.port), "Grace")
+      assert.strictEqual((yield* Fiber.join(call)).content[0]?.text, "Grace")
     }))
 
   it.live("completeElicitation ends the question and tells the client that was asked (S-E7, S-E8)", () =>
     Effect.gen(function*() {
-      const { complete, url } = yield* start(MemoryStore.layer, new Doors())
+      const { services, url } = yield* start(MemoryStore.layer, new Doors())
+      const complete = (id: string) => Effect.provideContext(DurableMcp.completeElicitation(id), services)
       const urls: Array<string> = []
       const [, connect] = peers[0]!
       const peer = yield* connect(url, {

@@ -2,7 +2,7 @@
  * A server with a tool for each thing that a call can do, on real sockets, that
  * can be stopped and started again on the same store.
  */
-import { Effect, Exit, Layer, Schema, Scope } from "effect"
+import { type Context, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Durable, DurableMcp, type Store } from "effect-durable-mcp"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpServer } from "effect/http"
@@ -65,7 +65,7 @@ const Tools = Toolkit.make(
   }),
   Tool.make("talk", { description: "Logs", parameters: Tool.EmptyParams, success: Schema.String }),
   Tool.make("ask", { description: "Asks the user", parameters: Tool.EmptyParams, success: Schema.Unknown }),
-  Tool.make("page", { description: "Sends the user to a page", parameters: Tool.EmptyParams, success: Schema.Unknown }),
+  Tool.make("page", { description: "Sends the user to a page", parameters: Tool.EmptyParams, success: Schema.String }),
   Tool.make("model", { description: "Asks the model", parameters: Tool.EmptyParams, success: Schema.String }),
   Tool.make("roots", { description: "Asks for roots", parameters: Tool.EmptyParams, success: Schema.Unknown }),
   Tool.make("hang_up", { description: "Disconnects", parameters: Tool.EmptyParams, success: Schema.String }),
@@ -91,7 +91,10 @@ const tools = (doors: Doors) =>
     }),
     ask: () => Durable.elicit("consent", { message: "Go on?", schema: Consent }),
     page: () =>
-      Durable.elicitUrl("page", { message: "Log in", url: (id) => `https://login.example/?elicitation=${id}` }),
+      Effect.map(
+        Durable.elicitUrl("page", { message: "Log in", url: (id) => `https://login.example/?elicitation=${id}` }),
+        (answer) => answer._tag
+      ),
     model: () =>
       Durable.sample("joke", {
         messages: [{ role: "user", content: { type: "text", text: "A joke, please" } }],
@@ -142,32 +145,34 @@ export interface Running {
   readonly url: URL
   /** As SIGTERM does. */
   readonly stop: Effect.Effect<void>
-  /** The page of a URL elicitation is done. */
-  readonly complete: (elicitationId: string) => Effect.Effect<void>
+  readonly services: Context.Context<McpServer.McpServer>
 }
 
+/** Builds a server that is stopped at the end of the test at the latest. */
+export const serveOn = Effect.fnUntraced(function*<E>(
+  server: Layer.Layer<McpServer.McpServer | HttpServer.HttpServer, E>
+): Effect.fn.Return<Running, never, Scope.Scope> {
+  const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+  const services = yield* Effect.orDie(Layer.buildWithScope(server, scope))
+  const address = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), services)
+  return { url: new URL("/mcp", address), stop: Scope.close(scope, Exit.void), services }
+})
+
 /** Starts the server on a store; the same `port` again makes it the next process of the same clients. */
-export const start = Effect.fnUntraced(function*<E>(
+export const start = <E>(
   store: Layer.Layer<Store.Store, E>,
   doors: Doors,
   options?: { readonly port?: number | undefined }
-): Effect.fn.Return<Running, never, Scope.Scope> {
-  const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-  const server = DurableMcp.layerHttp({
-    name: "wire",
-    version: "1.0.0",
-    instructions: "Be kind",
-    path: "/mcp",
-    registrations: registrations(doors)
-  }).pipe(
-    DurableMcp.serveNode({ port: options?.port ?? 0 }),
-    Layer.provide(store)
+): Effect.Effect<Running, never, Scope.Scope> =>
+  serveOn(
+    DurableMcp.layerHttp({
+      name: "wire",
+      version: "1.0.0",
+      instructions: "Be kind",
+      path: "/mcp",
+      registrations: registrations(doors)
+    }).pipe(
+      DurableMcp.serveNode({ port: options?.port ?? 0 }),
+      Layer.provide(store)
+    )
   )
-  const context = yield* Effect.orDie(Layer.buildWithScope(server, scope))
-  const address = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
-  return {
-    url: new URL("/mcp", address),
-    stop: Scope.close(scope, Exit.void),
-    complete: (elicitationId) => Effect.provideContext(DurableMcp.completeElicitation(elicitationId), context)
-  }
-})

@@ -132,13 +132,13 @@ export const make: (options: Options) => Effect.Effect<
 
   /** Sends until there is an answer that has begun. Wait and repeat is all a client can do about the rest. */
   const send = Effect.fnUntraced(function*(request: () => Request) {
-    for (;;) {
+    for (let wait = 100;; wait = Math.min(wait * 2, 10_000)) {
       const connection = yield* options.connect
       const response = yield* orCut(connection, (signal) => connection.fetch(new Request(request(), { signal })))
       if (response !== undefined && response.status !== 503) {
         return { connection, response }
       }
-      yield* Effect.sleep(100)
+      yield* Effect.sleep(wait)
     }
   })
 

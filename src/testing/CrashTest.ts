@@ -86,7 +86,6 @@ export class CrashTestError extends Data.TaggedError("CrashTestError")<{
   /** Give it to `replay`. */
   readonly token: string
   readonly violations: ReadonlyArray<string>
-  readonly timeline: ReadonlyArray<string>
 }> {}
 
 /**
@@ -146,7 +145,7 @@ export const schedules: <A>(
   const checked = yield* Arbitrary.checkEffect(
     arbitrary,
     (schedule) => Effect.as(test.survives(schedule), true),
-    { runs: options?.runs ?? 200, ...options?.seed === undefined ? {} : { seed: options.seed } }
+    { runs: options?.runs ?? 200, maxShrinks: 200, ...options?.seed === undefined ? {} : { seed: options.seed } }
   )
   if (checked._tag === "Falsified" && checked.failure._tag === "PropertyError") {
     return yield* checked.failure.error
@@ -181,8 +180,8 @@ export const replay: <A>(
 // internal
 // -----------------------------------------------------------------------------
 
-/** Lines of a timeline that a failure shows; all are in the error. */
-const shownLines = 120
+/** Lines of a timeline that a failure shows. */
+const shownLines = 300
 
 /** Runs the program without crashes, as what the others are held to. */
 const make = Effect.fnUntraced(function*<A>(program: Simulation.Program<A>, options: Options<A> | undefined) {
@@ -238,11 +237,14 @@ const make = Effect.fnUntraced(function*<A>(program: Simulation.Program<A>, opti
   }
 })
 
-/** What the server said, but for the answers, whose content `allowed` judges. */
+/**
+ * What the server said: without answers, whose content `allowed` judges, and
+ * without the ids of its questions, which hang on a secret of the store.
+ */
 const conversation = (run: Simulation.Run<unknown>): string =>
   Array.from(run.messages, ([call, messages]) => {
-    const said = messages.filter((text) => "method" in JSON.parse(text))
-    return `  call ${call}:\n${said.map((text) => `    ${text}\n`).join("")}`
+    const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
+    return `  call ${call}:\n${said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")}`
   }).sort().join("")
 
 const failure = (run: Simulation.Run<unknown>, violations: ReadonlyArray<string>): CrashTestError => {
@@ -251,7 +253,6 @@ const failure = (run: Simulation.Run<unknown>, violations: ReadonlyArray<string>
   return new CrashTestError({
     token,
     violations,
-    timeline: run.timeline,
     message: [
       `Schedule ${token} (to replay: CrashTest.replay(program, "${token}"))`,
       ...violations.map((violation) => `  - ${violation}`),

@@ -99,7 +99,7 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
     const readStream = <A>(what: string, stream: Stream.Stream<A, StoreError>): Stream.Stream<A, StoreError> =>
       Stream.unwrap(read(what, Effect.succeed(Stream.mapEffect(stream, alive))))
 
-    /** Applies the first writes as the last thing that this process does. */
+    /** Applies the first writes as the last thing that this process does; nobody can stop it in that. */
     const tear = (writes: ReadonlyArray<Write>, applied: number) =>
       Effect.suspend(() => {
         dead = true
@@ -107,7 +107,7 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         return isNonEmpty(first)
           ? Effect.ignore(Effect.map(inner.commit(first), (outcomes) => options?.onApplied?.(first, outcomes)))
           : Effect.void
-      }).pipe(Effect.andThen(kill), Effect.andThen(fenced))
+      }).pipe(Effect.andThen(kill), Effect.uninterruptible, Effect.andThen(fenced))
 
     const commit = (writes: NonEmptyReadonlyArray<Write>) =>
       Effect.suspend(() => {

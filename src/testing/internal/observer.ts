@@ -67,7 +67,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
   const say = (text: string) => {
     options.onActivity()
     const seconds = ((options.now() - started) / 1000).toFixed(1)
-    timeline.push(`${seconds.padStart(8)}s  process ${boot}  ${text}`)
+    timeline.push(`${seconds.padStart(8)}s  process ${boot + 1}  ${text}`)
   }
 
   const moved = () => {

@@ -1,0 +1,232 @@
+/**
+ * A crash before, after and within every commit of a handler that does
+ * everything, and random sequences of several crashes.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, Context, Deferred, Effect, Exit, Scope, Schedule, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { Durable } from "../../src/index.ts"
+import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import type { Store, Write } from "../../src/store/Store.ts"
+import { StoreError } from "../../src/store/StoreError.ts"
+import { boot, callOf, events, type Event, type Handlers, idOf, limits, record, type Server, turns } from "./harness.ts"
+
+/** How much of the n-th commit (from 1) is applied before the process dies: a number of writes, or all of them. */
+interface Crash {
+  readonly commit: number
+  readonly writes: number
+}
+
+const dead = new StoreError({ reason: "Fenced", message: "The process is dead" })
+
+/** Dies at the crash; from then on every operation fails. */
+const mortal = (crash: Crash | undefined, died: Deferred.Deferred<void>) => {
+  const seen = { commits: 0, sizes: [] as Array<number> }
+  let isDead = false
+  const die = <A>(before: Effect.Effect<unknown, StoreError>): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      isDead = true
+      return before.pipe(
+        Effect.ignore,
+        Effect.andThen(Deferred.succeed(died, undefined)),
+        Effect.andThen(Effect.fail(dead))
+      )
+    })
+  const guard = <A extends ReadonlyArray<any>, B>(f: (...args: A) => Effect.Effect<B, StoreError>) => (...args: A) =>
+    Effect.suspend(() => isDead ? Effect.fail(dead) : f(...args))
+  const wrap = (inner: Store["Service"]): Store["Service"] => {
+    const dieWithin = (writes: ReadonlyArray<Write>, count: number) => {
+      const [first, ...rest] = writes.slice(0, count)
+      return die<never>(first === undefined ? Effect.void : inner.commit([first, ...rest]))
+    }
+    const due = (writes: ReadonlyArray<Write>) => {
+      seen.sizes.push(writes.length)
+      return ++seen.commits === crash?.commit
+    }
+    return {
+      ...inner,
+      key: guard(inner.key),
+      session: guard(inner.session),
+      execution: guard(inner.execution),
+      stream: guard(inner.stream),
+      events: guard(inner.events),
+      commit: guard((writes) => due(writes) ? dieWithin(writes, crash!.writes) : inner.commit(writes)),
+      submit: guard((writes) => due(writes) ? dieWithin(writes, crash!.writes) : inner.submit(writes))
+    }
+  }
+  return { seen, wrap }
+}
+
+/** The outside world: what happened, by key. */
+class World {
+  readonly starts: Array<string> = []
+  readonly effects = new Map<string, number>()
+  act(name: string, key: string): Effect.Effect<string> {
+    return Effect.sync(() => {
+      this.starts.push(name)
+      this.effects.set(key, (this.effects.get(key) ?? 0) + 1)
+      return name
+    })
+  }
+}
+
+const Consent = Schema.Struct({ ok: Schema.Boolean })
+
+const handlers = (world: World, outcome: "done" | "no"): Handlers => ({
+  tool: () =>
+    Effect.gen(function*() {
+      const flight = yield* Durable.step("flight", ({ key }) => world.act("flight", key), {
+        compensate: (_value, _cause, { key }) => Effect.asVoid(world.act("release", key))
+      })
+      for (let i = 1; i <= 3; i++) {
+        yield* Durable.step("loop", ({ key }) => world.act(`loop ${i}`, key))
+        yield* Durable.progress({ progress: i })
+        yield* Durable.log(`line ${i}`)
+      }
+      yield* Effect.forEach(["x", "y", "z"], (name) => Durable.step(name, ({ key }) => world.act(name, key)), {
+        concurrency: 2
+      })
+      yield* Durable.step("flaky", ({ attempt, key }) =>
+        attempt <= 2 ? Effect.fail("busy") : world.act("flaky", key), {
+        error: Schema.String,
+        retry: { times: 3, schedule: Schedule.spaced("10 seconds") }
+      })
+      const answer = yield* Durable.elicit("pay", { message: "Pay?", schema: Consent })
+      yield* Durable.sleep("nap", "1 minute")
+      const mailed = yield* Durable.step("mail", ({ key }) => world.act("mail", key), { atMostOnce: true }).pipe(
+        Effect.catchTag("StepInterrupted", () => Effect.succeed("unknown"))
+      )
+      if (outcome === "no") {
+        return yield* Effect.fail(`${answer._tag} ${mailed}`)
+      }
+      return [flight, answer._tag, mailed]
+    })
+})
+
+/** Repeats its POST, answers each question, and lets time pass, until the call has its last event. */
+const client = (server: Server) =>
+  Effect.gen(function*() {
+    const id = idOf("call")
+    for (let i = 0; i < 200; i++) {
+      yield* server.calls.start(callOf("tool", { progressToken: "t" }))
+      const all = yield* events(server, id)
+      const asked = all.find(({ key }) => key === "question/pay")
+      if (asked !== undefined) {
+        const answered = yield* server.calls.answer({
+          wireId: asked.data.id,
+          session: undefined,
+          principal: "anonymous",
+          answer: { result: { action: "accept", content: { ok: true } } }
+        })
+        assert.strictEqual(answered, "Accepted", "a question that a client has seen can be answered")
+      }
+      const last = all.at(-1)
+      if (last?.key === "result" || last?.key === "end") {
+        return
+      }
+      yield* turns(3)
+      yield* TestClock.adjust("7 seconds")
+      yield* turns(3)
+    }
+    return yield* Effect.die(new Error("The call did not end"))
+  })
+
+const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outcome: "done" | "no" = "done") {
+  const disk = MemoryStore.makeDisk()
+  const world = new World()
+  let boots = 0
+  let sizes: ReadonlyArray<number> = []
+  while (true) {
+    const crash = crashes[boots++]
+    const died = yield* Deferred.make<void>()
+    const { seen, wrap } = mortal(crash, died)
+    const scope = yield* Scope.make()
+    const ended = yield* boot(handlers(world, outcome), {
+      disk,
+      wrap,
+      limits: Context.make(limits.DrainTimeout, 0) as Context.Context<never>,
+      randomBytes: (size) => new Uint8Array(size).fill(boots)
+    }).pipe(
+      Scope.provide(scope),
+      Effect.flatMap((server) => Effect.as(client(server), server)),
+      Effect.exit,
+      Effect.raceFirst(Effect.andThen(Deferred.await(died), Effect.succeed(undefined)))
+    )
+    sizes = seen.sizes
+    if (ended !== undefined && Exit.isSuccess(ended)) {
+      const all = yield* events(ended.value, idOf("call"))
+      yield* turns()
+      const found = yield* record(ended.value, idOf("call"))
+      yield* Scope.close(scope, Exit.void)
+      return { all, boots, record: found, sizes, world }
+    }
+    if (ended !== undefined && crash === undefined) {
+      return yield* Effect.die(ended.cause)
+    }
+    yield* Scope.close(scope, Exit.void)
+    assert.isBelow(boots, 20)
+  }
+})
+
+const check = (
+  result: { readonly all: ReadonlyArray<Event>; readonly world: World; readonly boots: number; readonly record: any },
+  outcome: "done" | "no"
+) => {
+  const { all, boots, world } = result
+  const data = (tag: string) => all.filter((event) => event.data?._tag === tag).map((event) => event.data)
+  assert.deepStrictEqual(data("Progress").map(({ progress }) => progress), [1, 2, 3], "progress")
+  assert.deepStrictEqual(data("Log").map((log) => log.data), ["line 1", "line 2", "line 3"], "logs")
+  assert.strictEqual(all.filter(({ key }) => key === "question/pay").length, 1, "asked once")
+  assert.strictEqual(new Set(all.map(({ key }) => key)).size, all.length, "keys")
+  const answer = all.at(-1)!.data.result
+  const mailed = world.starts.filter((start) => start === "mail").length
+  assert.isAtMost(mailed, 1, "at most once")
+  if (outcome === "done") {
+    assert.oneOf(JSON.stringify(answer.value), [`["flight","Accepted","mail"]`, `["flight","Accepted","unknown"]`])
+    assert.notInclude(world.starts, "release")
+  } else {
+    assert.oneOf(answer.text, ["Accepted mail", "Accepted unknown"])
+    assert.include(world.starts, "release")
+  }
+  for (const name of ["flight", "loop 1", "loop 2", "loop 3", "x", "y", "z", "flaky"]) {
+    const starts = world.starts.filter((start) => start === name).length
+    assert.isTrue(starts >= 1 && starts <= boots, `${name} started ${starts} times in ${boots} boots`)
+  }
+  // One key for each step: flight, 3 loops, x, y, z, flaky, mail, and release.
+  assert.isAtMost(world.effects.size, outcome === "done" ? 9 : 10)
+  assert.strictEqual(all.filter(({ key }) => key === "result").length, 1)
+  assert.isDefined(result.record?.result, "complete")
+}
+
+describe("crashes", () => {
+  for (const outcome of ["done", "no"] as const) {
+    it.effect(`before, after and within every commit of a call that ends as "${outcome}"`, () =>
+      Effect.gen(function*() {
+        const whole = yield* scenario([], outcome)
+        check(whole, outcome)
+        let points = 0
+        for (const [i, size] of whole.sizes.entries()) {
+          for (let writes = 0; writes <= size; writes++) {
+            const crash = { commit: i + 1, writes }
+            const result = yield* scenario([crash], outcome)
+            try {
+              check(result, outcome)
+            } catch (error) {
+              throw new Error(`crash at ${JSON.stringify(crash)}: ${error}`)
+            }
+            points++
+          }
+        }
+        assert.isAbove(points, 60)
+      }), 60_000)
+  }
+
+  it.effect.prop(
+    "any number of crashes, also during recovery",
+    [Arbitrary.array(Arbitrary.all({ commit: Arbitrary.integer({ min: 1, max: 30 }), writes: Arbitrary.integer({ min: 0, max: 3 }) }), { maxLength: 6 })],
+    ([crashes]) => Effect.map(scenario(crashes, crashes.length % 2 === 0 ? "done" : "no"), (result) => {
+      check(result, crashes.length % 2 === 0 ? "done" : "no")
+    }),
+    { timeout: 60_000, arbitrary: { runs: 150 } }
+  )
+})

@@ -1,7 +1,7 @@
 /**
  * What a store lets wait, and how fast its driver goes. Each is a
  * `Context.Reference`, read when the store is built or driven; replace one with
- * `Layer.succeed(StoreLimits.StartsPerTurn, 16)`.
+ * `Layer.succeed(Limits.StartsPerTurn, 16)`.
  *
  * @since 0.1.0
  */

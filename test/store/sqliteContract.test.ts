@@ -29,7 +29,7 @@ const template = Effect.runSync(Effect.scoped(Effect.gen(function*() {
 
 storeContract(
   "SqliteStore",
-  Effect.map(TempFile.make, (filename) => {
+  Effect.map(TempFile.makeInMemory, (filename) => {
     Fs.writeFileSync(filename, template)
     return { open: open(filename) }
   })

@@ -55,7 +55,10 @@ export const registerToolkit: <Tools extends Record<string, Tool.Any>>(
   const context = yield* Effect.context<never>()
   for (const registration of yield* stockRegistrations(toolkit, context)) {
     const tool = toolkit.tools[registration.tool.name]!
-    const handler = context.mapUnsafe.get(tool.id) as Tool.Handler<string>
+    const handler = context.mapUnsafe.get(tool.id) as Tool.Handler<string> | undefined
+    if (handler === undefined) {
+      return yield* Effect.die(new Error(`The tool '${tool.name}' has no handler`))
+    }
     yield* registry.addTool({
       ...registration,
       handle: makeHandle(tool, handler.handler, registration.handle),

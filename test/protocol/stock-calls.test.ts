@@ -3,8 +3,9 @@
  * services is on disk, and survives the end of the process.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Option, Schema, Scope } from "effect"
 import { McpSchema, McpServer, Tool, Toolkit } from "effect/ai"
+import { TestClock } from "effect/testing"
 import * as Durable from "../../src/Durable.ts"
 import { type Call, Calls } from "../../src/engine/Calls.ts"
 import * as Driver from "../../src/engine/Driver.ts"
@@ -13,6 +14,7 @@ import * as Stock from "../../src/protocol/stock.ts"
 import * as StockDispatch from "../../src/protocol/StockDispatch.ts"
 import * as StockWire from "../../src/protocol/StockWire.ts"
 import { toolkit } from "../../src/protocol/toolkit.ts"
+import * as Facts from "../../src/session/Facts.ts"
 import * as Ids from "../../src/session/Ids.ts"
 import type * as JsonRpc from "../../src/session/JsonRpc.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
@@ -26,6 +28,12 @@ const reason = (cause: Cause.Cause<unknown>): string => {
   return failure instanceof Error ? String(failure) : JSON.stringify(failure)
 }
 
+class User extends Context.Service<User, { readonly name: string }>()("test/User") {}
+
+const withUser = McpServer.middleware<{ provides: User }>()((effect, { headers, sessionId }) =>
+  Effect.provideService(effect, User, { name: `${headers["x-user"]} of ${sessionId}` })
+)
+
 /** The outside world. */
 class World extends Context.Service<World, { readonly happened: Array<string> }>()("test/World") {}
 
@@ -35,11 +43,16 @@ const Asking = Toolkit.make(
     failure: McpSchema.ElicitationDeclined,
     dependencies: [McpSchema.McpServerClient, McpServer.McpServer]
   }),
+  Tool.make("host", { success: Schema.String, dependencies: [McpSchema.McpServerClient, User] }),
   Tool.make("unlucky", { failure: NoSeats }),
   Tool.make("poet", { success: Schema.Unknown, dependencies: [McpSchema.McpServerClient, Scope.Scope] })
 )
 
 const AskingLive = Asking.toLayer(Effect.map(World, ({ happened }) => ({
+  host: Effect.fnUntraced(function*() {
+    yield* McpServer.elicit({ message: "Ready?", schema: Schema.Struct({ ok: Schema.Boolean }) }).pipe(Effect.orDie)
+    return (yield* User).name
+  }),
   unlucky: Effect.fnUntraced(function*() {
     yield* Durable.step("reserve", Effect.sync(() => happened.push("reserved")), {
       compensate: (_, cause) => Effect.sync(() => happened.push(`released: ${reason(cause)}`))
@@ -71,6 +84,7 @@ const app = (register: Register, disk: MemoryStore.Disk, happened: Array<string>
     Layer.provide(Stock.layer({ name: "test", version: "0" })),
     Layer.provide(
       register(Asking).pipe(
+        Layer.provide(withUser.layer),
         Layer.provide(AskingLive),
         Layer.provide(Layer.succeed(World, { happened }))
       ) as Layer.Layer<never, never, McpServer.McpServer>
@@ -101,7 +115,7 @@ const callOf = (name: string, id = idOf(name)): Call => ({
   }
 })
 
-/** The messages of a call's stream as soon as there are `count`. */
+/** The messages of a call's stream as soon as there are `count`, or no more to come. */
 const messages = Effect.fnUntraced(function*(stream: string, count: number) {
   const store = yield* Store
   const watch = yield* Effect.acquireRelease(
@@ -109,16 +123,28 @@ const messages = Effect.fnUntraced(function*(stream: string, count: number) {
     (watch) => Effect.sync(() => watch.close())
   )
   while (true) {
-    const { events } = yield* store.events(stream, 0, 100)
-    if (events.length >= count) {
+    const { closed, events } = yield* store.events(stream, 0, 100)
+    if (closed || events.length >= count) {
       return events.flatMap(({ data }) => data === undefined ? [] : [JSON.parse(data)])
     }
     yield* watch.next
   }
 }, Effect.scoped)
 
-const answer = (wireId: string, answer: JsonRpc.Answer) =>
-  Effect.flatMap(Calls, (calls) => calls.answer({ wireId, session: undefined, principal: "anonymous", answer }))
+/** Lets time pass until the execution is out of memory. */
+const untilParked = Effect.fnUntraced(function*(id: string) {
+  const store = yield* Store
+  while (true) {
+    const { parked } = Option.getOrThrow(yield* store.execution(id))
+    if (parked !== undefined) {
+      return parked
+    }
+    yield* TestClock.adjust("1 second")
+  }
+})
+
+const answer = (wireId: string, answer: JsonRpc.Answer, session?: string) =>
+  Effect.flatMap(Calls, (calls) => calls.answer({ wireId, session, principal: "anonymous", answer }))
 
 describe.each(
   [["McpServer.toolkit", McpServer.toolkit], ["DurableMcp.toolkit", toolkit]] as const
@@ -161,6 +187,22 @@ describe.each(
       }])
     }).pipe(Effect.scoped))
 
+  it.effect("a handler that waits is parked, and does not hang in the toolkit's queue (effect-seams 2.4, trap 1)", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      yield* Effect.gen(function*() {
+        const store = yield* Store
+        yield* (yield* Calls).start(callOf("party"))
+        const [, , question] = yield* messages(idOf("party"), 3)
+        const parked = yield* untilParked(idOf("party"))
+        assert.strictEqual(parked.state, "waiting")
+        yield* answer(question.id, { result: { action: "accept", content: { guests: false } } })
+        const last = (yield* messages(idOf("party"), 4)).at(-1)
+        assert.deepStrictEqual(last.result.structuredContent, { guests: false })
+        assert.isDefined(Option.getOrThrow(yield* store.execution(idOf("party"))).result)
+      }).pipe(Effect.provide(app(register, disk)))
+    }).pipe(Effect.scoped))
+
   it.effect("a declined question is the handler's failure, a cancelled one ends it (S-E4)", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()
@@ -178,6 +220,29 @@ describe.each(
             assert.strictEqual(last.error.code, -32603)
           }
         }
+      }).pipe(Effect.provide(app(register, disk)))
+    }).pipe(Effect.scoped))
+
+  it.effect("middleware sees the headers that came with the call, also in the next process", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const first = yield* Scope.make()
+      const call = callOf("host")
+      const profile = { ...call.request.profile, session: "s", headers: { "x-user": "Ann" } }
+      const [question] = yield* Effect.gen(function*() {
+        const store = yield* Store
+        yield* store.commit([
+          { _tag: "OpenSession", id: "s", principal: "anonymous", data: "{}" },
+          { _tag: "SetSession", id: "s", name: Facts.initialized, writeKey: "1", value: "true" }
+        ])
+        yield* (yield* Calls).start({ ...call, request: { ...call.request, profile } })
+        return yield* messages(call.id, 1)
+      }).pipe(Effect.provide(yield* Layer.buildWithScope(app(register, disk), first)))
+      yield* Scope.close(first, Exit.void)
+      yield* Effect.gen(function*() {
+        yield* answer(question.id, { result: { action: "accept", content: { ok: true } } }, "s")
+        const last = (yield* messages(call.id, 2)).at(-1)
+        assert.deepStrictEqual(last.result.content, [{ type: "text", text: "Ann of s" }])
       }).pipe(Effect.provide(app(register, disk)))
     }).pipe(Effect.scoped))
 

@@ -81,6 +81,7 @@ export const layer: Layer.Layer<
   const stock = yield* Stock
   const storedHeaders = yield* StoredHeaders
   const batchLimit = yield* Limits.BatchSize
+  const initializeSize = yield* Limits.InitializeSize
   const serve = yield* Serve.make
   const announcer = yield* Announcer.make
   const retention = yield* Retention.make
@@ -151,6 +152,14 @@ export const layer: Layer.Layer<
     if (header !== undefined) {
       const session = yield* find(header, incoming.principal)
       return session === undefined ? Refusals.sessionNotFound(id) : Refusals.alreadyInitialized(id)
+    }
+    if (JSON.stringify(params).length > initializeSize) {
+      return json(id, {
+        error: {
+          code: JsonRpc.ErrorCode.InvalidParams,
+          message: `The params of initialize are longer than ${initializeSize}`
+        }
+      })
     }
     const version = stock.negotiate(params.protocolVersion)
     const answer = yield* stock.at(version).initialize(params)

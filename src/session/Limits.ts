@@ -20,6 +20,18 @@ export const OpenSessions: Context.Reference<number> = Context.Reference("effect
 })
 
 /**
+ * Size of the params of `initialize`, which are kept with the session, in
+ * UTF-16 units of JSON. Default 65,536. Beyond it they are invalid (−32602).
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const InitializeSize: Context.Reference<number> = Context.Reference(
+  "effect-durable-mcp/session/InitializeSize",
+  { defaultValue: () => 65_536 }
+)
+
+/**
  * A session that nobody used for this long ends (S-S5). Default 24 hours. An
  * open call or an open stream is a use; the end may come up to half as late
  * again.

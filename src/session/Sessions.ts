@@ -16,7 +16,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { type SessionRecord, Store } from "../store/Store.ts"
 import type { StoreError } from "../store/StoreError.ts"
-import * as Facts from "./Facts.ts"
+import * as Fact from "./Facts.ts"
 import { Ids } from "./Ids.ts"
 import * as Limits from "./Limits.ts"
 
@@ -111,10 +111,10 @@ export class Sessions extends Context.Service<Sessions, {
   readonly end: (id: string) => Effect.Effect<boolean, StoreError>
 }>()("effect-durable-mcp/session/Sessions") {}
 
-/** A session in memory, while it is in use. */
+/** A session in memory, while it is in use. There may be thousands: it is kept small. */
 interface Entry {
   readonly session: Session
-  readonly facts: Map<string, string>
+  facts: Readonly<Record<string, string | undefined>>
   /** Last use, and last use that the store knows of; ms since the epoch. */
   usedAt: number
   touchedAt: number
@@ -141,6 +141,10 @@ const Stored = Schema.fromJsonString(Schema.Struct({
 const decodeStored = Schema.decodeSync(Stored)
 const decodeUris = Schema.decodeSync(Schema.fromJsonString(Schema.Array(Schema.String)))
 
+/** What is remembered of them; a client can make up as many as it likes, of any size. */
+const maxNegotiations = 256
+const maxNegotiationSize = 4_096
+
 /** S-S2; anything else cannot be an id of ours. */
 const isVisibleAscii = (id: string): boolean => /^[\x21-\x7e]{1,128}$/.test(id)
 
@@ -162,15 +166,30 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
   let census: Census | undefined
   const censusLock = Semaphore.makeUnsafe(1)
 
-  const remember = (record: SessionRecord, usedAt: number): Entry => {
-    const facts = new Map(record.facts)
-    const touchedAt = Math.max(record.createdAt, Number(facts.get(Facts.touched) ?? 0))
-    facts.delete(Facts.touched)
+  // The sessions of one client program negotiate the same, and share it.
+  const negotiations = new Map<string, Negotiated>()
+
+  const negotiatedOf = (data: string): Negotiated => {
+    let negotiated = negotiations.get(data)
+    if (negotiated === undefined) {
+      negotiated = decodeStored(data)
+      if (data.length > maxNegotiationSize) return negotiated
+      if (negotiations.size >= maxNegotiations) negotiations.clear()
+      negotiations.set(data, negotiated)
+    }
+    return negotiated
+  }
+
+  const remember = (
+    record: Pick<SessionRecord, "id" | "principal" | "data" | "createdAt" | "facts">,
+    usedAt: number
+  ): Entry => {
+    const { [Fact.touched]: touched, ...facts } = Object.fromEntries(record.facts)
     const entry: Entry = {
-      session: { id: record.id, principal: record.principal, negotiated: decodeStored(record.data) },
+      session: { id: record.id, principal: record.principal, negotiated: negotiatedOf(record.data) },
       facts,
       usedAt,
-      touchedAt,
+      touchedAt: Math.max(record.createdAt, Number(touched ?? 0)),
       lock: undefined,
       updates: 0
     }
@@ -202,7 +221,7 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
       return store.submit([{
         _tag: "SetSession",
         id: entry.session.id,
-        name: Facts.touched,
+        name: Fact.touched,
         writeKey: String(now),
         value: String(now)
       }])
@@ -235,7 +254,7 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
       Stream.runForEach((record) =>
         Effect.sync(() => {
           count(fresh, record.principal, 1)
-          subscribe(fresh, record.id, undefined, record.facts.get(Facts.subscriptions))
+          subscribe(fresh, record.id, undefined, record.facts.get(Fact.subscriptions))
         })
       ),
       Effect.map(() => census = fresh)
@@ -270,20 +289,12 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
       }
       const id = ids.secret()
       count(census, principal, 1)
-      yield* store.commit([{ _tag: "OpenSession", id, principal, data: JSON.stringify(negotiated) }]).pipe(
+      const data = JSON.stringify(negotiated)
+      yield* store.commit([{ _tag: "OpenSession", id, principal, data }]).pipe(
         Effect.onError(() => Effect.sync(() => count(census, principal, -1)))
       )
       const now = yield* Clock.currentTimeMillis
-      const entry: Entry = {
-        session: { id, principal, negotiated },
-        facts: new Map(),
-        usedAt: now,
-        touchedAt: now,
-        lock: undefined,
-        updates: 0
-      }
-      entries.set(id, entry)
-      return entry.session
+      return remember({ id, principal, data, createdAt: now, facts: new Map() }, now).session
     }, Effect.uninterruptible),
 
     find: Effect.fnUntraced(function*(id, principal) {
@@ -295,16 +306,16 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
 
     get: (id) => Effect.map(entryOf(id), (entry) => entry?.session),
 
-    fact: (id, name) => Effect.map(entryOf(id), (entry) => entry?.facts.get(name)),
+    fact: (id, name) => Effect.map(entryOf(id), (entry) => entry?.facts[name]),
 
     update: Effect.fnUntraced(function*(id, name, f) {
-      if (name === Facts.subscriptions) yield* counted
+      if (name === Fact.subscriptions) yield* counted
       const entry = yield* entryOf(id)
       if (entry === undefined) return false
       return yield* locked(
         entry,
         Effect.suspend(() => {
-          const before = entry.facts.get(name)
+          const before = entry.facts[name]
           const value = f(before)
           if (value === undefined || value === before) return Effect.succeed(entries.get(id) === entry)
           return store.commit([{
@@ -319,8 +330,8 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
               entries.delete(id)
               return false
             }
-            entry.facts.set(name, value)
-            if (census !== undefined && name === Facts.subscriptions) subscribe(census, id, before, value)
+            entry.facts = { ...entry.facts, [name]: value }
+            if (census !== undefined && name === Fact.subscriptions) subscribe(census, id, before, value)
             return true
           }))
         })
@@ -338,12 +349,12 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
             onSome: (record) =>
               record.ended
                 ? Effect.never
-                : record.facts.has(Facts.initialized)
+                : record.facts.has(Fact.initialized)
                 ? Effect.void
                 : Effect.flatMap(watch.next, () => wait)
           })
         )
-        return entries.get(id)?.facts.has(Facts.initialized) === true
+        return entries.get(id)?.facts[Fact.initialized] !== undefined
           ? Effect.sync(watch.close)
           : Effect.ensuring(wait, Effect.sync(watch.close))
       }),
@@ -362,7 +373,7 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
       const fresh = outcome?._tag === "Made" && outcome.fresh
       if (fresh) {
         count(census, entry.session.principal, -1)
-        subscribe(census, id, entry.facts.get(Facts.subscriptions), undefined)
+        subscribe(census, id, entry.facts[Fact.subscriptions], undefined)
       }
       return fresh
     }, Effect.uninterruptible)

@@ -70,7 +70,7 @@ const Handlers = Tools.toLayer(Effect.gen(function*() {
       const people = answer._tag === "Accepted" ? answer.content.people : -1
       yield* Durable.progress({ progress: n + 1, total: n + 2 })
 
-      yield* Durable.sleep("night", "8 hours")
+      yield* Durable.sleep("pause", "30 seconds")
 
       const mail = yield* Durable.step(
         "mail",
@@ -110,7 +110,7 @@ export const program: Simulation.Program<unknown> = {
   answer: ({ params }) =>
     params.message === "How many people?"
       ? Effect.as(Effect.sleep("1 second"), { action: "accept", content: { people: 4 } })
-      : Effect.as(Effect.sleep("10 minutes"), { action: "decline" }),
+      : Effect.as(Effect.sleep("20 seconds"), { action: "decline" }),
   script: (client) => Effect.all([client.callTool("survey", { n: 3 }), client.callTool("booking", { seats: 2 })])
 }
 

@@ -31,15 +31,19 @@ const reason = <A>(effect: Effect.Effect<A, StoreError>) =>
 describe("FaultStore", () => {
   it.effect("applies the first writes of the commit at which the process dies", () =>
     Effect.gen(function*() {
-      for (
-        const [applied, expected] of [[0, ["a"]], [1, ["a", "b"]], [2, ["a", "b", "c"]], [9, ["a", "b", "c"]]] as const
-      ) {
+      const cases: ReadonlyArray<readonly [number, ReadonlyArray<string>]> = [
+        [0, ["a"]],
+        [1, ["a", "b"]],
+        [2, ["a", "b", "c"]],
+        [9, ["a", "b", "c"]]
+      ]
+      for (const [applied, expected] of cases) {
         const disk = MemoryStore.makeDisk()
         const { isDead, store } = yield* processOn(disk, { at: 2, applied })
         yield* store.commit([open("s"), append("s", "a")])
         assert.strictEqual(yield* reason(store.commit([append("s", "b"), append("s", "c")])), "Fenced")
         assert.isTrue(isDead())
-        assert.deepStrictEqual(yield* survivors(disk), expected)
+        assert.deepStrictEqual<ReadonlyArray<string>>(yield* survivors(disk), expected)
       }
     }))
 

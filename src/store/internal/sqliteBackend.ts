@@ -141,20 +141,22 @@ export const make = ({ db, file, isOpen }: OpenFile): Backend => {
       ),
 
     list: (query, after, limit) =>
-      guard(() =>
-        page(
-          statements.executions.all(
-            after,
-            limit,
-            query.workflow ?? null,
-            query.session ?? null,
-            query.states === undefined ? null : JSON.stringify(query.states),
-            query.completedBefore ?? null
-          ),
+      guard(() => {
+        const statement = query.session !== undefined
+          ? statements.executionsOfSession
+          : query.completedBefore !== undefined
+          ? statements.executionsCompleted
+          : statements.executions
+        const rows = statement.all(
+          after,
           limit,
-          summary
+          query.workflow ?? null,
+          query.session ?? null,
+          query.states === undefined ? null : JSON.stringify(query.states),
+          query.completedBefore ?? null
         )
-      ),
+        return page(rows, limit, summary)
+      }),
 
     runnable: (after, limit) =>
       guard(() =>

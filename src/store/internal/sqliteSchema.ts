@@ -114,6 +114,7 @@ CREATE TABLE execution (
   tombstone INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX execution_parent ON execution (parent) WHERE parent IS NOT NULL;
+CREATE INDEX execution_completed ON execution (no, completed_at) WHERE completed_at IS NOT NULL AND tombstone = 0;
 CREATE INDEX execution_runnable ON execution (no) WHERE ${runnable};
 
 CREATE TABLE step (

@@ -108,6 +108,28 @@ const sessionColumns = `
 
 const state = "CASE WHEN completed_at IS NOT NULL THEN 'completed' ELSE coalesce(park, 'running') END"
 
+type SummaryParameters = [
+  after: number,
+  limit: number,
+  workflow: string | null,
+  session: string | null,
+  states: string | null,
+  completedBefore: number | null
+]
+
+const sessionParameter = "(SELECT no FROM name WHERE id = ?4)"
+
+/** `condition` repeats one of the optional ones in a form by which SQLite finds an index. */
+const summaries = (condition: string) => `
+  SELECT execution.no, self.id, workflow, execution.created_at, completed_at, ${state} AS state, cancel, reason,
+  recoveries, owner.id AS session
+  FROM execution JOIN name AS self ON self.no = execution.name
+  LEFT JOIN stream ON stream.name = execution.name LEFT JOIN name AS owner ON owner.no = stream.session
+  WHERE execution.tombstone = 0 AND execution.no > ?1 AND ${condition}
+  AND (?3 IS NULL OR workflow = ?3) AND (?4 IS NULL OR stream.session = ${sessionParameter})
+  AND (?5 IS NULL OR ${state} IN (SELECT value FROM json_each(?5))) AND (?6 IS NULL OR completed_at < ?6)
+  ORDER BY execution.no LIMIT ?2`
+
 /** Who else refers to an interned id: only an id that nobody refers to is dropped. */
 const isUnused = `
   NOT EXISTS (SELECT 1 FROM session WHERE session.name = ?1)
@@ -270,28 +292,9 @@ export const make = (db: DatabaseSync) => {
       FROM name JOIN execution ON execution.name = name.no LEFT JOIN name AS parent ON parent.no = execution.parent
       WHERE name.id = ? AND tombstone = 0`
     ),
-    executions: sql<
-      [
-        after: number,
-        limit: number,
-        workflow: string | null,
-        session: string | null,
-        states: string | null,
-        completedBefore: number | null
-      ],
-      SummaryRow
-    >(
-      `SELECT * FROM (
-        SELECT execution.no, self.id, workflow, execution.created_at, completed_at,
-        ${state} AS state,
-        cancel, reason, recoveries, owner.id AS session
-        FROM execution JOIN name AS self ON self.no = execution.name
-        LEFT JOIN stream ON stream.name = execution.name LEFT JOIN name AS owner ON owner.no = stream.session
-        WHERE execution.tombstone = 0 AND (?3 IS NULL OR workflow = ?3)
-        AND (?6 IS NULL OR completed_at < ?6) AND execution.no > ?1
-      ) WHERE (?4 IS NULL OR session = ?4) AND (?5 IS NULL OR state IN (SELECT value FROM json_each(?5)))
-      ORDER BY no LIMIT ?2`
-    ),
+    executions: sql<SummaryParameters, SummaryRow>(summaries("TRUE")),
+    executionsOfSession: sql<SummaryParameters, SummaryRow>(summaries(`stream.session = ${sessionParameter}`)),
+    executionsCompleted: sql<SummaryParameters, SummaryRow>(summaries("completed_at IS NOT NULL")),
     standing: sql<
       [id: string],
       { readonly parent: string | null; readonly state: SummaryRow["state"] }

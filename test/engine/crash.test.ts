@@ -3,7 +3,7 @@
  * everything, and random sequences of several crashes.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Arbitrary, Context, Deferred, Effect, Exit, Scope, Schedule, Schema } from "effect"
+import { Context, Deferred, Effect, Exit, Scope, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
@@ -221,12 +221,15 @@ describe("crashes", () => {
       }), 60_000)
   }
 
+  const Crashes = Schema.Array(Schema.Struct({
+    commit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
+    writes: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+  })).check(Schema.isMaxLength(6))
+
   it.effect.prop(
     "any number of crashes, also during recovery",
-    [Arbitrary.array(Arbitrary.all({ commit: Arbitrary.integer({ min: 1, max: 30 }), writes: Arbitrary.integer({ min: 0, max: 3 }) }), { maxLength: 6 })],
-    ([crashes]) => Effect.map(scenario(crashes, crashes.length % 2 === 0 ? "done" : "no"), (result) => {
-      check(result, crashes.length % 2 === 0 ? "done" : "no")
-    }),
+    [Crashes, Schema.Literals(["done", "no"])],
+    ([crashes, outcome]) => Effect.map(scenario(crashes, outcome), (result) => check(result, outcome)),
     { timeout: 60_000, arbitrary: { runs: 150 } }
   )
 })

@@ -14,7 +14,7 @@ describe("NonDeterminism", () => {
   const contradict = Effect.fnUntraced(function*(
     before: Effect.Effect<unknown>,
     after: Effect.Effect<unknown>,
-    caught = (effect: Effect.Effect<unknown>) => effect
+    caught: (effect: Effect.Effect<unknown>) => Effect.Effect<unknown> = (effect) => effect
   ) {
     const disk = MemoryStore.makeDisk()
     let current = caught(Effect.andThen(before, Effect.never))
@@ -117,6 +117,18 @@ describe("NonDeterminism", () => {
       yield* turns()
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* answer(second, stream), "done")
+    }))
+
+  it.effect("what the last replay did not reach is a warning in the timeline", () =>
+    Effect.gen(function*() {
+      const { repair, server, stream } = yield* contradict(
+        Effect.andThen(Durable.step("a", Effect.succeed(1)), Durable.step("b", Effect.succeed(1))),
+        Durable.step("c", Effect.succeed(1))
+      )
+      yield* repair(Durable.step("a", Effect.succeed(2)))
+      assert.strictEqual(yield* answer(server, stream), 1)
+      const found = yield* until(record(server, stream), (found) => found?.result !== undefined)
+      assert.strictEqual(found?.steps.at(-1)?.exit, `{"notReached":["b"]}`)
     }))
 })
 

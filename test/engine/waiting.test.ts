@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import type { Store } from "../../src/store/Store.ts"
 import { answer, boot, events, keys, record, reply, state, turns, until, wireId } from "./harness.ts"
 
 const Consent = Schema.Struct({ ok: Schema.Boolean })
@@ -301,6 +302,27 @@ describe("parking", () => {
       yield* reply(server, stream, "b", { action: "cancel" })
       assert.deepStrictEqual(yield* answer(server, stream), { _tag: "Cancelled" })
       assert.deepStrictEqual(yield* keys(server, stream), ["question/a", "question/b", "result"])
+    }))
+
+  it.effect("an answer that reaches the disk just before the park is not lost", () =>
+    Effect.gen(function*() {
+      let runs = 0
+      const wrap = (inner: Store["Service"]): Store["Service"] => ({
+        ...inner,
+        commit: (writes) => {
+          const park = writes.find((write) => write._tag === "Park")
+          const exit = JSON.stringify({ _tag: "Answer", answer: { result: { action: "decline" } } })
+          return park === undefined || runs > 1
+            ? inner.commit(writes)
+            : Effect.andThen(inner.commit([{ _tag: "Signal", id: park.id, name: "answer/a", exit }]), inner.commit(writes))
+        }
+      })
+      const server = yield* boot({ tool: () => Effect.suspend(() => (runs++, ask("a"))) }, { wrap })
+      const stream = yield* server.call("tool")
+      yield* wireId(server, stream, "a")
+      yield* settle("6 seconds")
+      assert.deepStrictEqual(yield* answer(server, stream), { _tag: "Declined" })
+      assert.strictEqual(runs, 2)
     }))
 
   it.effect("holds no run", () =>

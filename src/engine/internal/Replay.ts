@@ -132,7 +132,10 @@ export const compensate = "%compensate"
 /** The record that the execution has failed and is being compensated. @internal */
 export const failure = "%failure"
 
-const marks: ReadonlySet<string> = new Set([begin, compensate, failure])
+/** The record of what a replay did not reach. @internal */
+export const warning = "%warning"
+
+const marks: ReadonlySet<string> = new Set([begin, compensate, failure, warning])
 
 /** Signals by name: what came from outside. @internal */
 export const signalsOf = (signals: ReadonlyArray<SignalRecord>): Map<string, string> =>

@@ -17,7 +17,7 @@ import * as Scope from "effect/Scope"
 import type * as Workflow from "effect/workflow/Workflow"
 import { WorkflowInstance } from "effect/workflow/WorkflowEngine"
 import * as JsonRpc from "../../session/JsonRpc.ts"
-import type { Append, ArmTimer, ExecutionRecord, StepRecord, Watch } from "../../store/Store.ts"
+import type { Append, ArmTimer, ExecutionRecord, RecordStep, StepRecord, Watch } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
 import type { Request } from "../Dispatch.ts"
 import { NonDeterminism, StepLimitExceeded } from "../StepError.ts"
@@ -336,16 +336,27 @@ export class Run {
   }
 
   #finish(conclusion: Conclusion): Effect.Effect<void> {
-    const finish = this.openQuestions.size === 0
+    return this.openQuestions.size === 0
       ? this.#seal([], conclusion)
       // Nobody waits for these answers any more.
       : Effect.forEach(this.openQuestions, ([path, wireId]) => this.withdraw(path, wireId)).pipe(
         Effect.flatMap((withdrawn) => this.#seal(withdrawn.flat(), conclusion))
       )
+  }
+
+  /** For operators: recorded once, and not reached by the replay that came to the end. */
+  get #warning(): ReadonlyArray<RecordStep> {
     const leftovers = this.replay.leftovers()
-    return leftovers.length === 0 || conclusion.outcome === "Cancelled"
-      ? finish
-      : Effect.andThen(Effect.logWarning("A replay did not reach all that was recorded", leftovers), finish)
+    return leftovers.length === 0 ? [] : [{
+      _tag: "RecordStep",
+      id: this.id,
+      name: Replay.warning,
+      key: this.env.ids.derive("step", this.id, Replay.warning),
+      kind: "warning",
+      root: false,
+      version: this.env.version,
+      exit: JSON.stringify({ notReached: leftovers })
+    }]
   }
 
   #seal(withdrawn: ReadonlyArray<Append>, conclusion: Conclusion): Effect.Effect<void> {
@@ -354,7 +365,7 @@ export class Run {
         this.#sealed = true
         return this.journal.finish(
           // The result event before the result: whoever finds the execution complete finds its answer too.
-          [...withdrawn, ...this.#lastEvent(conclusion.answer)],
+          [...this.#warning, ...withdrawn, ...this.#lastEvent(conclusion.answer)],
           { _tag: "Complete", id: this.id, result: conclusion.result }
         )
       })

@@ -331,7 +331,8 @@ export class Runs {
     this.#live.delete(run.id)
     this.#count(run, -1)
     // Only where it ended before it was on disk.
-    Deferred.doneUnsafe(run.journal.accepted, Effect.fail(notStarted()))
+    // Made only when it is needed: most calls were accepted long ago, and a stack trace is dear.
+    Deferred.doneUnsafe(run.journal.accepted, Effect.suspend(() => Effect.fail(notStarted())))
     const observers = this.#observers.get(run.id)
     this.#observers.delete(run.id)
     if (this.#adopted.delete(run.id) && this.#driver !== undefined) {

@@ -2,13 +2,21 @@
  * What users of the official clients see, each client on each store.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, type Layer } from "effect"
-import { MemoryStore, SqliteStore, type Store } from "effect-durable-mcp"
+import { type Context, Deferred, Effect, Fiber, Layer } from "effect"
+import { Limits, MemoryStore, SqliteStore, type Store } from "effect-durable-mcp"
+import { McpServer } from "effect/ai"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Doors, start, until } from "./fixture.ts"
-import { type Elicited, makeCuttableFetch, peers, type Result } from "./peers.ts"
+import { connectV2, type Elicited, makeCuttableFetch, peers, type Result } from "./peers.ts"
+
+/** The program says that a resource has changed. */
+const announce = (services: Context.Context<McpServer.McpServer>, uri: string) =>
+  Effect.provideContext(
+    McpServer.McpServer.use((server) => server.notifications["notifications/resources/updated"]({ uri })),
+    services
+  )
 
 const textOf = (result: Result) => result.content[0]?.text
 
@@ -35,7 +43,7 @@ for (const [peerName, connect] of peers) {
         const server = yield* start(store, doors)
         /** The next process of the same server. */
         const restart = Effect.andThen(server.stop, start(store, doors, { port: Number(server.url.port) }))
-        return { doors, url: server.url, restart }
+        return { ...server, doors, restart }
       })
 
       it.live("initializes with the newest version and a session (S-L1, S-L2, S-S1)", () =>
@@ -122,6 +130,52 @@ for (const [peerName, connect] of peers) {
           const peer = yield* connect(url)
           assert.include(textOf(yield* peer.call("model", {})), "Knock knock")
           assert.include(textOf(yield* peer.call("roots", {})), "file:///home")
+        }))
+
+      it.live("hears of changes of what it subscribed to, also after a restart (S-RS4)", () =>
+        Effect.gen(function*() {
+          const { restart, services, url } = yield* serve
+          const peer = yield* connect(url)
+          yield* peer.subscribe("test://text")
+          yield* announce(services, "test://text")
+          yield* announce(services, "test://item/1")
+          yield* until(() => peer.updated.length === 1)
+          const next = yield* restart
+          yield* announce(next.services, "test://text")
+          yield* until(() => peer.updated.length === 2)
+          assert.deepStrictEqual(peer.updated, ["test://text", "test://text"])
+        }))
+
+      it.live("hears heartbeats while a handler is silent, always more than before (S-G2)", () =>
+        Effect.gen(function*() {
+          const doors = new Doors()
+          const limits = Layer.succeed(Limits.HeartbeatInterval)("20 millis")
+          const { url } = yield* start(yield* openStore, doors, { limits })
+          const peer = yield* connect(url)
+          const progress: Array<number> = []
+          doors.shut("step-1")
+          doors.shut("step-2")
+          const call = yield* Effect.forkChild(
+            peer.call("walk", { n: 2 }, { onprogress: (p) => progress.push(p.progress) })
+          )
+          yield* until(() => progress.length >= 2)
+          doors.open("step-1")
+          yield* until(() => progress.includes(1) && progress.at(-1) !== 1)
+          doors.open("step-2")
+          assert.strictEqual(textOf(yield* Fiber.join(call)), "done:2")
+          assert.deepStrictEqual(progress, Array.from(new Set(progress)).toSorted((a, b) => a - b))
+          assert.deepStrictEqual(progress.filter(Number.isInteger), [1, 2])
+        }))
+
+      it.live("stops at once while streams are open and questions wait", () =>
+        Effect.gen(function*() {
+          const { stop, url } = yield* serve
+          const peer = yield* connect(url, { elicit: () => new Promise(() => {}) })
+          yield* Effect.forkChild(peer.call("ask", {}))
+          yield* until(() => peer.questions.length === 1)
+          const before = performance.now()
+          yield* stop
+          assert.isBelow(performance.now() - before, 2000)
         }))
 
       it.live("goes on after a dropped socket, nothing lost or doubled (S-P15, S-R6, S-R8)", () =>
@@ -256,3 +310,11 @@ for (const [peerName, connect] of peers) {
     })
   }
 }
+
+it.live("a v2 client that tries the newest era first falls back to a session (1.2)", () =>
+  Effect.gen(function*() {
+    const { url } = yield* start(MemoryStore.layer, new Doors())
+    const peer = yield* connectV2(url, { negotiate: true })
+    assert.strictEqual(peer.version(), "2025-11-25")
+    assert.strictEqual(textOf(yield* peer.call("echo", { text: "hello" })), "hello")
+  }))

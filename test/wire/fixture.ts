@@ -3,7 +3,7 @@
  * can be stopped and started again on the same store.
  */
 import { type Context, Effect, Exit, Layer, Schema, Scope } from "effect"
-import { Durable, DurableMcp, type Store } from "effect-durable-mcp"
+import { Durable, DurableMcp, Limits, type Store } from "effect-durable-mcp"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpServer } from "effect/http"
 
@@ -162,7 +162,7 @@ export const serveOn = Effect.fnUntraced(function*<E>(
 export const start = <E>(
   store: Layer.Layer<Store.Store, E>,
   doors: Doors,
-  options?: { readonly port?: number | undefined }
+  options?: { readonly port?: number | undefined; readonly limits?: Layer.Layer<never> | undefined }
 ): Effect.Effect<Running, never, Scope.Scope> =>
   serveOn(
     DurableMcp.layerHttp({
@@ -173,6 +173,6 @@ export const start = <E>(
       registrations: registrations(doors)
     }).pipe(
       DurableMcp.serveNode({ port: options?.port ?? 0 }),
-      Layer.provide(store)
+      Layer.provide([store, options?.limits ?? Layer.empty, Layer.succeed(Limits.RetryAfter)("20 millis")])
     )
   )

@@ -19,6 +19,8 @@ import { Effect, type Scope } from "effect"
 export interface Ears {
   readonly elicit?: (params: { readonly message: string; readonly url?: string }) => Promise<Elicited>
   readonly fetch?: typeof fetch
+  /** Tries 2026-07-28 first; SDK v2 only. */
+  readonly negotiate?: boolean
 }
 
 export type Elicited =
@@ -162,7 +164,10 @@ export const connectV1: Connect = Effect.fnUntraced(function*(url, ears) {
 
 export const connectV2: Connect = Effect.fnUntraced(function*(url, ears) {
   const record = makeRecord()
-  const client = new V2.Client(info, { capabilities })
+  const client = new V2.Client(info, {
+    capabilities,
+    ...(ears?.negotiate === true ? { versionNegotiation: { mode: "auto" as const } } : {})
+  })
   client.setRequestHandler("elicitation/create", ({ params }) => {
     record.questions.push(params.message)
     return ears?.elicit?.(params) ?? Promise.resolve(declined)

@@ -115,6 +115,15 @@ describe("a file that cannot be used", () => {
       assert.include(error.message, file)
     }))
 
+  it.effect("a folder", () =>
+    Effect.gen(function*() {
+      const folder = Path.dirname(yield* TempFile.make)
+      const error = yield* refusal(folder)
+      assert.strictEqual(error.reason, "Io")
+      assert.include(error.message, `${folder} is a folder`)
+      assert.isFalse(Fs.existsSync(`${folder}.lock`))
+    }))
+
   it.effect("no database", () =>
     Effect.gen(function*() {
       const file = yield* TempFile.make

@@ -106,9 +106,11 @@ const configure = (db: DatabaseSync, file: string, options: OpenOptions): void =
 /** Two names of one file must lead to one lock. */
 const resolve = (filename: string): string => {
   const absolute = Path.resolve(filename)
+  let file: string
   try {
-    if (Fs.existsSync(absolute)) return Fs.realpathSync(absolute)
-    return Path.join(Fs.realpathSync(Path.dirname(absolute)), Path.basename(absolute))
+    file = Fs.existsSync(absolute)
+      ? Fs.realpathSync(absolute)
+      : Path.join(Fs.realpathSync(Path.dirname(absolute)), Path.basename(absolute))
   } catch (cause) {
     throw new StoreError({
       reason: "Io",
@@ -116,19 +118,17 @@ const resolve = (filename: string): string => {
       cause
     })
   }
+  if (Fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new StoreError({ reason: "Io", message: `${file} is a folder: set the name of a file in it.` })
+  }
+  return file
 }
 
 // -----------------------------------------------------------------------------
 // one process per file
 // -----------------------------------------------------------------------------
 
-/** For people: whom to stop. Never consulted to decide anything, since pids lie in containers. */
-interface Holder {
-  readonly pid: number
-  readonly host: string
-  readonly since: string
-}
-
+/** Says in words who holds the file, for people. Nothing is decided by it, since pids lie in containers. */
 const holderFile = (file: string) => `${file}.holder`
 
 /**
@@ -149,22 +149,26 @@ const lock = (file: string): () => void => {
   }
   const held = db
   try {
-    const holder: Holder = { pid: process.pid, host: Os.hostname(), since: new Date().toISOString() }
-    Fs.writeFileSync(holderFile(file), JSON.stringify(holder))
+    Fs.writeFileSync(
+      holderFile(file),
+      `process ${process.pid} on ${Os.hostname()} since ${new Date().toISOString()}\n`
+    )
   } catch {
     // The name is a courtesy; the lock holds without it.
   }
   return () => {
-    Fs.rmSync(holderFile(file), { force: true })
-    held.close()
+    try {
+      Fs.rmSync(holderFile(file), { force: true })
+    } finally {
+      held.close()
+    }
   }
 }
 
 const inUse = (file: string, cause: unknown): StoreError => {
   let who = "another process"
   try {
-    const holder: Partial<Holder> = JSON.parse(Fs.readFileSync(holderFile(file), "utf8"))
-    who = `process ${holder.pid} on ${holder.host} since ${holder.since}`
+    who = Fs.readFileSync(holderFile(file), "utf8").trim() || who
   } catch {
     // Not written yet, or gone.
   }

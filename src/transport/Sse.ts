@@ -69,8 +69,12 @@ export const make: Effect.Effect<
     })
 
   /** What follows `head`, which holds the events up to `afterSeq`. */
-  const body = (follow: Reply.Follow, head: string, afterSeq: number): Stream.Stream<Uint8Array> =>
-    Stream.unwrap(Effect.map(log.follow({ ...follow, afterSeq }), (follower) => {
+  const body = (follow: Reply.Follow, head: string, afterSeq: number): Stream.Stream<Uint8Array> => {
+    // Whether the client can come back for the rest: it has seen an id of this stream, or asks for no call's answer.
+    let resumable = follow.session !== undefined || follow.afterSeq > 0
+    // A client that cannot must see its response break, or it takes nothing for the answer and never asks again.
+    const endEarly = Effect.suspend(() => resumable ? Effect.void : Effect.interrupt)
+    return Stream.unwrap(Effect.map(log.follow({ ...follow, afterSeq }), (follower) => {
       const beat = follow.progressToken === undefined
         ? undefined
         : makeHeartbeat({ stream: follow.stream, version: follow.version, token: follow.progressToken })
@@ -112,9 +116,14 @@ export const make: Effect.Effect<
             const chunk = Buffer.from(text)
             text = ""
             silentUntil = now + keepAlive
+            resumable ||= head !== "" || writtenSeq > 0
             return [chunk] as const
           }
-          if (ended || shutdown.hasBegun()) return yield* Cause.done()
+          if (!ended && shutdown.hasBegun()) {
+            yield* endEarly
+            ended = true
+          }
+          if (ended) return yield* Cause.done()
           awaited ??= yield* Effect.forkChild(follower.next, { startImmediately: true })
           yield* wait(awaited, Math.min(silentUntil, beatAt))
         }
@@ -124,12 +133,14 @@ export const make: Effect.Effect<
         follower.close()
       })))
     })).pipe(
-      // The client resumes, and learns by the status how the store is.
+      // The client comes back, and learns by the status how the store is.
       Stream.catchTag(
         "StoreError",
-        (error) => Stream.fromEffectDrain(Effect.logWarning("Event stream ended early", error))
+        (error) =>
+          Stream.fromEffectDrain(Effect.andThen(Effect.logWarning("Event stream ended early", error), endEarly))
       )
     )
+  }
 
   return Effect.fnUntraced(function*(follow) {
     const headers = follow.headers === undefined ? streamHeaders : Headers.setAll(streamHeaders, follow.headers)

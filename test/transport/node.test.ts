@@ -188,6 +188,18 @@ describe("NodeServer", () => {
         assert.isBelow(performance.now() - before, 1900)
       }))
 
+    it.live("breaks a response that has shown no event id, so that its client asks again (S-P10)", () =>
+      Effect.gen(function*() {
+        const log = makeLog()
+        const old = { ...follow, priming: false, version: "2025-06-18" }
+        const { close, url } = yield* start({ post: () => Effect.succeed(old) }, { log })
+        const silent = yield* Effect.promise(() => call(url))
+        const broken = silent.text().then(() => "complete", () => "broken")
+        yield* until(() => log.followers() === 1)
+        yield* close
+        assert.strictEqual(yield* Effect.promise(() => broken), "broken")
+      }))
+
     it.live("lets a request under way answer, and closes connections that are kept alive", () =>
       Effect.gen(function*() {
         const latch = yield* Latch.make(false)

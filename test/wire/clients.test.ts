@@ -2,7 +2,7 @@
  * What users of the official clients see, each client on each store.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Context, Deferred, Effect, Fiber, Layer } from "effect"
+import { type Context, Deferred, Effect, Fiber, Layer, type Scope } from "effect"
 import { Limits, MemoryStore, SqliteStore, type Store } from "effect-durable-mcp"
 import { McpServer } from "effect/ai"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -22,7 +22,7 @@ const textOf = (result: Result) => result.content[0]?.text
 
 /** Layers that open the same disk each time they are built. */
 const stores: ReadonlyArray<
-  readonly [name: string, open: Effect.Effect<Layer.Layer<Store.Store, unknown>, never, import("effect").Scope.Scope>]
+  readonly [name: string, open: Effect.Effect<Layer.Layer<Store.Store, unknown>, never, Scope.Scope>]
 > = [
   ["MemoryStore", Effect.sync(() => MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }))],
   [

@@ -40,7 +40,7 @@ const strange: ReadonlyArray<unknown> = [
   -1,
   1.5,
   1e308,
-  9007199254740993,
+  2 ** 53,
   "",
   "\u0000",
   "\uD800",

@@ -43,6 +43,18 @@ export const StepLimit: Context.Reference<number> = Context.Reference("effect-du
 })
 
 /**
+ * Progress and log messages that one run of a call sends. Default 10,000; what
+ * it tells after that is dropped, with one warning in the server's log.
+ * Questions and the result are always sent.
+ *
+ * @category configuration
+ * @since 0.1.0
+ */
+export const EventLimit: Context.Reference<number> = Context.Reference("effect-durable-mcp/engine/EventLimit", {
+  defaultValue: () => 10_000
+})
+
+/**
  * Longest life of a question to the client, and the default of `elicit` and
  * `elicitUrl`. Default 24 hours.
  *

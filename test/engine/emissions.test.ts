@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schedule, Schema } from "effect"
+import { Context, Effect, Schedule, Schema } from "effect"
+import * as Limits from "../../src/engine/Limits.ts"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { answer, boot, events, keys, turns } from "./harness.ts"
@@ -41,6 +42,35 @@ describe("emissions", () => {
         all.filter(({ data }) => data?._tag === "Log").map(({ data }) => data.data),
         ["line 1", "in 1", "line 2", "in 2", "line 3", "in 3", "line 4", "in 4"]
       )
+    }))
+
+  it.effect("are dropped beyond the limit, in every run; the result is not", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const limits = Context.make(Limits.EventLimit, 3)
+      let runs = 0
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            runs++
+            for (let i = 1; i <= 10; i++) yield* i % 2 === 0 ? Durable.log(i) : Durable.progress({ progress: i })
+            if (runs === 1) return yield* Effect.never
+            return "done"
+          })
+      }
+      const first = yield* boot(handlers, { disk, limits })
+      const stream = yield* first.call("tool", { progressToken: 1 })
+      yield* turns()
+      yield* first.kill
+      const second = yield* boot(handlers, { disk, limits })
+      assert.strictEqual(yield* answer(second, stream), "done")
+      const all = yield* events(second, stream)
+      assert.deepStrictEqual(all.map(({ data }) => data.progress ?? data.data ?? data.result.value), [
+        1,
+        2,
+        3,
+        "done"
+      ])
     }))
 
   it.effect("progress only grows, also where a replay reports in another order", () =>

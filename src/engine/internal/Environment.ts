@@ -22,6 +22,7 @@ export interface Environment {
   readonly idleDelay: number
   readonly questionLifetime: number
   readonly stepLimit: number
+  readonly eventLimit: number
   readonly version: string
   /** No new step may start. */
   readonly isStopping: () => boolean

@@ -116,7 +116,15 @@ export class Journal {
           return halt
         }
         this.onRecorded?.()
-        replay.add({ name, key, kind, root, version, exit: outcome.value, recordedAt: env.clock.currentTimeMillisUnsafe() })
+        replay.add({
+          name,
+          key,
+          kind,
+          root,
+          version,
+          exit: outcome.value,
+          recordedAt: env.clock.currentTimeMillisUnsafe()
+        })
         return Effect.succeed(outcome.value)
       }
     )

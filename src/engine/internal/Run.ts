@@ -123,6 +123,8 @@ export class Run {
   /** Last progress value that the client has or will get; `undefined` before it was looked up. */
   lastProgress: number | undefined
   disconnects = 0
+  /** Progress and log messages so far. */
+  emissions = 0
   /** The client may be asked (S-L5). */
   sessionInitialized = false
   ending: Ending | undefined

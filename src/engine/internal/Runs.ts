@@ -68,7 +68,7 @@ export class Runs {
     readonly context: Context.Context<never>
     readonly clock: Clock.Clock
     readonly engine: (runs: Runs) => WorkflowEngine["Service"]
-    readonly limits: Pick<Environment, "idleDelay" | "questionLifetime" | "stepLimit" | "version">
+    readonly limits: Pick<Environment, "idleDelay" | "questionLifetime" | "stepLimit" | "eventLimit" | "version">
     readonly settings: Settings
   }) {
     const { clock, context, ids, limits, settings, store } = options
@@ -406,6 +406,7 @@ export const limits = Effect.gen(function*() {
     idleDelay: Duration.toMillis(yield* Limits.IdleDelay),
     questionLifetime: Duration.toMillis(yield* Limits.QuestionLifetime),
     stepLimit: yield* Limits.StepLimit,
+    eventLimit: yield* Limits.EventLimit,
     version: yield* Limits.ServerVersion
   }
 })

@@ -151,7 +151,9 @@ export const make = (options: {
   const completeElicitation = (elicitationId: string): Effect.Effect<void, StoreError> =>
     Effect.gen(function*() {
       const question = yield* questionOf(elicitationId)
-      if (question === undefined || question.asked.question._tag !== "ElicitUrl" || question.record.result !== undefined) {
+      if (
+        question === undefined || question.asked.question._tag !== "ElicitUrl" || question.record.result !== undefined
+      ) {
         return
       }
       const { path, record: { id }, request } = question

@@ -54,9 +54,7 @@ export const encode = (
     : Schema.encodeEffect(Schema.toCodecJson(schema))(value).pipe(
       Effect.tap((encoded) => decode(encoded, schema)),
       Effect.map((encoded) => printable(outcome(encoded))),
-      Effect.catchCause((cause) =>
-        Effect.succeed<Outcome>({ _tag: "Unstorable", why: String(Cause.squash(cause)) })
-      )
+      Effect.catchCause((cause) => Effect.succeed<Outcome>({ _tag: "Unstorable", why: String(Cause.squash(cause)) }))
     )
 
 const printable = (outcome: Outcome): Outcome => {

@@ -20,17 +20,19 @@ export const emit = (frame: Frame, notification: Notification): Effect.Effect<vo
   }
   switch (notification._tag) {
     case "Progress":
-      return notification.token === progressToken(peer) ? tellProgress(run, peer, notification) : Effect.void
+      return notification.token === progressToken(peer)
+        ? limited(run, tellProgress(run, peer, notification))
+        : Effect.void
     case "Log": {
       // Numbered before it is filtered: another level in a later run must not shift the keys.
       const key = frame.nextEmission()
       return Effect.flatMap(
         isLogged(run, peer, notification.level),
-        (logged) => logged ? append(run, peer, key, notification) : Effect.void
+        (logged) => logged ? limited(run, append(run, peer, key, notification)) : Effect.void
       )
     }
     default:
-      return append(run, peer, frame.nextEmission(), notification)
+      return limited(run, append(run, peer, frame.nextEmission(), notification))
   }
 }
 
@@ -78,7 +80,10 @@ const lastProgress = (run: Run): Effect.Effect<number> => {
       const newest = page.events.at(-1)
       return newest === undefined ? Effect.succeed(last) : read(newest.seq, last)
     })
-  return Effect.map(run.reading(read(0, -Infinity)), (last) => run.lastProgress = Math.max(last, run.lastProgress ?? last))
+  return Effect.map(
+    run.reading(read(0, -Infinity)),
+    (last) => run.lastProgress = Math.max(last, run.lastProgress ?? last)
+  )
 }
 
 const levels: ReadonlyArray<LogLevel> = [
@@ -106,10 +111,28 @@ const isLogged = (run: Run, { request }: Peer, level: LogLevel): Effect.Effect<b
 }
 
 const append = (run: Run, peer: Peer, key: string, notification: Notification): Effect.Effect<void> =>
-  Effect.flatMap(peer.wire.notification(peer.request.version, notification), (data) =>
-    data === undefined ? Effect.void : run.journal.submit({ _tag: "Append", stream: run.id, key, data }).pipe(
-      Effect.catch((error) => Effect.logWarning("A notification cannot be stored and is not sent", error))
-    ))
+  Effect.flatMap(
+    peer.wire.notification(peer.request.version, notification),
+    (data) =>
+      data === undefined ? Effect.void : run.journal.submit({ _tag: "Append", stream: run.id, key, data }).pipe(
+        Effect.catch((error) => Effect.logWarning("A notification cannot be stored and is not sent", error))
+      )
+  )
+
+/**
+ * Counts what the handler says, not what is stored, so that a replay stops at
+ * the same place.
+ */
+const limited = (run: Run, tell: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { eventLimit } = run.env
+    if (++run.emissions <= eventLimit) {
+      return tell
+    }
+    return run.emissions > eventLimit + 1
+      ? Effect.void
+      : Effect.logWarning(`A call told its client more than ${eventLimit} things; the rest is not sent`)
+  })
 
 /**
  * The client's response ends here; it comes back for the rest after

@@ -80,7 +80,11 @@ interface Pose {
 }
 
 /** Asks for the first time. */
-const pose = ({ key, path, peer, root, run, wireId }: Pose, question: Question, deadline: number): Effect.Effect<Asked> =>
+const pose = (
+  { key, path, peer, root, run, wireId }: Pose,
+  question: Question,
+  deadline: number
+): Effect.Effect<Asked> =>
   Effect.flatMap(peer.wire.question(peer.request, wireId, question), (text) => {
     const asked: Asked = { question, text, deadline }
     // What an answer is checked against comes before what the client can see.
@@ -160,8 +164,10 @@ const hear = (
       case "Completed":
         return Effect.as(withdraw(run, path, wireId), completed)
       case "Answer":
-        return Effect.flatMap(peer.wire.reply(peer.request, asked.question, answered.answer), (reply) =>
-          untilCompleted && isConsent(reply) ? hearCompletion(run, path) : Effect.succeed(reply))
+        return Effect.flatMap(
+          peer.wire.reply(peer.request, asked.question, answered.answer),
+          (reply) => untilCompleted && isConsent(reply) ? hearCompletion(run, path) : Effect.succeed(reply)
+        )
     }
   })
 

@@ -52,7 +52,9 @@ export const roots = (frame: Frame, fiber: Fiber.Fiber<unknown, unknown>): Effec
             run.journal.commit([{ _tag: "SetSession", id: session, name: Facts.roots, writeKey, value }])
           )
         }
-        const exit = yield* Effect.orDie(run.journal.record({ path, kind: "roots", root, exit: JSON.stringify(outcome) }))
+        const exit = yield* Effect.orDie(
+          run.journal.record({ path, kind: "roots", root, exit: JSON.stringify(outcome) })
+        )
         return JSON.parse(exit) as Questions.Outcome
       })
     }

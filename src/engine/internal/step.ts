@@ -289,7 +289,10 @@ const succeed = (step: Step, value: unknown): Effect.Effect<any> => {
       Exit.isSuccess(exit) || run.instance.abandoned
         ? Effect.void
         // The caller's context has all that the compensation needs.
-        : Effect.provideContext(undo(step, (undone) => compensate(value, exit.cause, undone)), context) as Effect.Effect<
+        : Effect.provideContext(
+          undo(step, (undone) => compensate(value, exit.cause, undone)),
+          context
+        ) as Effect.Effect<
           void
         >),
     value

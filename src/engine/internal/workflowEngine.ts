@@ -142,7 +142,10 @@ export const make = (runs: Runs): WorkflowEngine.WorkflowEngine["Service"] => {
     }))
 
   /** Waits for a result, from outside of any execution. */
-  const resultOf = (workflow: Workflow.Any, id: string): Effect.Effect<Workflow.Complete<unknown, unknown>, StoreError> =>
+  const resultOf = (
+    workflow: Workflow.Any,
+    id: string
+  ): Effect.Effect<Workflow.Complete<unknown, unknown>, StoreError> =>
     Effect.suspend(() => {
       const watch = runs.env.store.watch({ _tag: "Execution", id })
       const read: Effect.Effect<string, StoreError> = Effect.flatMap(runs.env.store.execution(id), (found) => {
@@ -156,7 +159,11 @@ export const make = (runs: Runs): WorkflowEngine.WorkflowEngine["Service"] => {
     })
 
   /** A child's end is a signal of its parent, so that the parent can be parked meanwhile. */
-  const awaitChild = (run: Run, workflow: Workflow.Any, id: string): Effect.Effect<Workflow.Complete<unknown, unknown>> =>
+  const awaitChild = (
+    run: Run,
+    workflow: Workflow.Any,
+    id: string
+  ): Effect.Effect<Workflow.Complete<unknown, unknown>> =>
     Effect.flatMap(run.reading(runs.env.store.execution(id)), (found) => {
       const child: ExecutionRecord | undefined = Option.getOrUndefined(found)
       const result = child?.result !== undefined
@@ -314,13 +321,14 @@ const execute = (
     // Its own: what the activity waits for is not the body's.
     const own = new Instance(run.id, run.program.workflow, () => run.end({ _tag: "Parked" }))
     own.interrupted = instance.interrupted
-    const attempted = (activity.executeEncoded as Effect.Effect<unknown, unknown, WorkflowEngine.WorkflowInstance>).pipe(
-      Effect.scoped,
-      Effect.provideService(WorkflowEngine.WorkflowInstance, own),
-      Effect.provideService(Frame.CurrentFrame, new Frame.Frame(run, `${path}/`, `${path}@${attempt}/`)),
-      Effect.exit,
-      Effect.flatMap((exit) => recordActivity(run, path, root, exit))
-    )
+    const attempted = (activity.executeEncoded as Effect.Effect<unknown, unknown, WorkflowEngine.WorkflowInstance>)
+      .pipe(
+        Effect.scoped,
+        Effect.provideService(WorkflowEngine.WorkflowInstance, own),
+        Effect.provideService(Frame.CurrentFrame, new Frame.Frame(run, `${path}/`, `${path}@${attempt}/`)),
+        Effect.exit,
+        Effect.flatMap((exit) => recordActivity(run, path, root, exit))
+      )
     return run.waits.attempt(attempted, () => run.attemptDone())
   })
 }
@@ -334,8 +342,10 @@ const recordActivity = (
   if (Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)) {
     return run.ending !== undefined
       ? halt
-      : Effect.flatMap(Effect.interruptible(Effect.void), () =>
-        recordActivity(run, path, root, Exit.die(new Error(`Activity "${path}" interrupted itself`))))
+      : Effect.flatMap(
+        Effect.interruptible(Effect.void),
+        () => recordActivity(run, path, root, Exit.die(new Error(`Activity "${path}" interrupted itself`)))
+      )
   }
   return run.journal.record({ path, kind: "activity", root, exit: Stored.encode(exit) }).pipe(
     Effect.map((exit) => new Workflow.Complete({ exit: Stored.decode(exit) })),

@@ -4,6 +4,7 @@
  *
  * `npm run check` compares it with docs/api-report.md; `npm run api` writes it.
  */
+import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join, relative, resolve, sep } from "node:path"
@@ -70,7 +71,7 @@ try {
     console.log(`wrote ${relative(root, report)}`)
   } else if (!existsSync(report) || readFileSync(report, "utf8") !== surface) {
     writeFileSync(join(folder, "api-report.md"), surface)
-    await run("git", ["--no-pager", "diff", "--no-index", "--stat", "-p", report, join(folder, "api-report.md")])
+    spawnSync("git", ["--no-pager", "diff", "--no-index", report, join(folder, "api-report.md")], { stdio: "inherit" })
     console.error("The public surface differs from docs/api-report.md. If that is meant, run `npm run api`.")
     process.exitCode = 1
   }

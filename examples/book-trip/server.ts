@@ -18,7 +18,7 @@ const Server = Layer.unwrap(Effect.gen(function*() {
   return Listening.pipe(
     Layer.provide(
       DurableMcp.layerHttp({ name: "trips", version: "1.0.0", path: "/mcp", registrations: TripsLive }).pipe(
-        DurableMcp.serveNode({ port })
+        DurableMcp.serveNode({ port, disableListenLog: true })
       )
     ),
     Layer.provide([SqliteStore.layer({ filename: join(dataDir, "trips.db") }), Airline.layer])

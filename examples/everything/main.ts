@@ -43,7 +43,7 @@ const Announce = Layer.effectDiscard(
 
 const Server = Layer.unwrap(Effect.map(
   Config.Int("PORT").pipe(Config.withDefault(3000)),
-  (port) => Announce.pipe(Layer.provide(DurableMcp.serveNode({ port })(Mcp)))
+  (port) => Announce.pipe(Layer.provide(DurableMcp.serveNode({ port, disableListenLog: true })(Mcp)))
 ))
 
 Server.pipe(

@@ -31,6 +31,8 @@ export interface Options {
   readonly requestTimeout?: Duration.Input | undefined
   /** How long the requests under way may take when the server closes. Default 1 second; calls are not requests, they go on. */
   readonly gracefulShutdownTimeout?: Duration.Input | undefined
+  /** Default false: the address is logged, as by `HttpRouter.serve`. */
+  readonly disableListenLog?: boolean | undefined
 }
 
 /**
@@ -79,6 +81,9 @@ const serveRouter = (options: Options) =>
       gracefulShutdownTimeout
     })
     yield* http.serve(router.asHttpEffect())
+    if (options.disableListenLog !== true) {
+      yield* Effect.provideService(HttpServer.logAddress, HttpServer.HttpServer, http)
+    }
     yield* Effect.addFinalizer(() =>
       Effect.andThen(shutdown.begin, Effect.sync(() => closeWhenIdle(server, gracefulShutdownTimeout)))
     )

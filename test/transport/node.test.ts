@@ -21,7 +21,10 @@ const start = Effect.fnUntraced(function*(protocol: Protocol, options?: {
     Layer.mock(SessionEra)(protocol),
     (options?.log ?? makeLog()).layer
   ]))
-  const context = yield* Layer.buildWithScope(NodeServer.serve({ port: 0, ...options?.server })(app), scope)
+  const context = yield* Layer.buildWithScope(
+    NodeServer.serve({ port: 0, disableListenLog: true, ...options?.server })(app),
+    scope
+  )
   const address = yield* HttpServer.addressFormattedWith(Effect.succeed).pipe(Effect.provideContext(context))
   const url = new URL("/mcp", address)
   return { url, close: Scope.close(scope, Exit.void) }

@@ -118,7 +118,7 @@ describe("composition", () => {
       const serve = (port: number, name: string) =>
         serveOn(
           DurableMcp.layerHttp({ name: "x", version: "1", path: "/mcp", registrations: Live }).pipe(
-            DurableMcp.serveNode({ port }),
+            DurableMcp.serveNode({ port, disableListenLog: true }),
             Layer.provide([MemoryStore.layerWith({ disk }), Layer.succeed(Name)({ name })])
           )
         )

@@ -172,7 +172,7 @@ export const start = <E>(
       path: "/mcp",
       registrations: registrations(doors)
     }).pipe(
-      DurableMcp.serveNode({ port: options?.port ?? 0 }),
+      DurableMcp.serveNode({ port: options?.port ?? 0, disableListenLog: true }),
       Layer.provide([store, options?.limits ?? Layer.empty, Layer.succeed(Limits.RetryAfter)("20 millis")])
     )
   )

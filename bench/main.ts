@@ -11,6 +11,7 @@ import { Console, Effect, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Machine from "./internal/Machine.ts"
 import { memory } from "./internal/Memory.ts"
+import { profile } from "./internal/Profile.ts"
 import { replay } from "./internal/Replay.ts"
 import { render, type Row } from "./internal/Report.ts"
 import * as Servers from "./internal/Servers.ts"
@@ -34,18 +35,25 @@ const bench = Command.make(
       Flag.withDescription("Rounds of each measurement; default 3, with --long 7"),
       Flag.optional
     ),
+    profile: Flag.Boolean("profile").pipe(
+      Flag.withDescription("Instead: where the time of ours goes, under echo and under progress streams"),
+      Flag.withDefault(false)
+    ),
     json: Flag.String("json").pipe(
       Flag.withDescription("File for all rounds"),
       Flag.withDefault(".artifacts/bench.json")
     )
   },
-  Effect.fnUntraced(function*({ json, long, only, rounds: wanted }) {
+  Effect.fnUntraced(function*({ json, long, only, profile: profiling, rounds: wanted }) {
     const fs = yield* FileSystem.FileSystem
     const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
     const rounds = wanted._tag === "Some" ? wanted.value : long ? 7 : 3
     const seconds = long ? 6 : 3
     if (!Machine.available) {
       yield* Console.error("Not Linux: nothing is pinned to a core, and CPU times read 0.")
+    }
+    if (profiling) {
+      return yield* profile({ seconds: long ? 20 : 8 })
     }
     const rows: Array<Row> = []
     if (asked("echo") || asked("progress")) {

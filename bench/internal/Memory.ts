@@ -31,7 +31,7 @@ export const memory = Effect.fnUntraced(function*(options: { readonly sessions: 
   const values: Record<string, number> = {}
   for (const name of Servers.names) {
     yield* Effect.scoped(Effect.gen(function*() {
-      const server = yield* Servers.start(name, { dataDir: yield* Servers.dataDir, heapProbe: true })
+      const server = yield* Servers.start(name, { dataDir: yield* Servers.dataDir, nodeArgs: Servers.heapProbe })
       const url = new URL(server.url)
       // what the first sessions load and compile is not theirs
       yield* openSessions(url, 200)

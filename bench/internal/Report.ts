@@ -10,6 +10,7 @@ export interface Row {
   readonly values: Readonly<Record<string, number>>
   /** All rounds, for the JSON file. */
   readonly rounds?: Readonly<Record<string, ReadonlyArray<number>>> | undefined
+  readonly note?: string | undefined
   readonly target?: { readonly text: string; readonly reached: boolean } | undefined
 }
 
@@ -33,7 +34,7 @@ export const render = (servers: ReadonlyArray<string>, rows: ReadonlyArray<Row>)
     row.what,
     row.unit,
     ...servers.map((server) => figure(row.values[server])),
-    row.target === undefined ? "" : `${row.target.reached ? "reached" : "MISSED"}: ${row.target.text}`
+    row.target === undefined ? row.note ?? "" : `${row.target.reached ? "reached" : "MISSED"}: ${row.target.text}`
   ])
   const all = [["", "", ...servers, ""], ...lines]
   const widths = all[0]?.map((_, column) => Math.max(...all.map((line) => line[column]?.length ?? 0))) ?? []

@@ -20,6 +20,9 @@ export type Name = keyof typeof programs
 
 export const names: ReadonlyArray<Name> = ["ours", "sdk-v1", "effect"]
 
+/** Arguments with which a server prints its live heap on SIGUSR2. */
+export const heapProbe = ["--expose-gc", "--import", path("./heapProbe.ts")]
+
 export const serverCore = 0
 export const loadCore = 1
 
@@ -33,7 +36,7 @@ export const dataDir: Effect.Effect<string, never, FileSystem.FileSystem | Scope
 
 export const start = (
   name: Name,
-  options: { readonly dataDir: string; readonly heapProbe?: boolean | undefined }
+  options: { readonly dataDir: string; readonly nodeArgs?: ReadonlyArray<string> | undefined }
 ): Effect.Effect<
   ServerProcess.ServerProcess,
   never,
@@ -43,5 +46,5 @@ export const start = (
     program: programs[name],
     core: serverCore,
     env: { PORT: "0", DATA_DIR: options.dataDir },
-    nodeArgs: options.heapProbe === true ? ["--expose-gc", "--import", path("./heapProbe.ts")] : []
+    nodeArgs: options.nodeArgs
   })

@@ -4,7 +4,7 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema, type Scope } from "effect"
-import { Durable, DurableMcp, MemoryStore } from "effect-durable-mcp"
+import { Durable, DurableMcp, Limits, MemoryStore } from "effect-durable-mcp"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
@@ -69,6 +69,36 @@ describe("composition", () => {
       const [, connect] = peers[0]!
       const peer = yield* connect(new URL("/mcp", address))
       assert.strictEqual((yield* peer.call("who", {})).content[0]?.text, "me")
+    }))
+
+  it.live("under toWebHandler an event stream is written and ends; it does not hang for want of a Scope", () =>
+    Effect.gen(function*() {
+      const doors = new Doors()
+      const fetch = yield* makeHandler(
+        DurableMcp.layerHttp({ name: "x", version: "1", path: "/mcp", registrations: registrations(doors) }).pipe(
+          Layer.provide([MemoryStore.layer, Layer.succeed(Limits.KeepAlive)("10 millis")])
+        )
+      )
+      const peer = yield* open(fetch, new URL("http://localhost/mcp"))
+      doors.shut("step-1")
+      const request = new Request("http://localhost/mcp", {
+        method: "POST",
+        headers: peer.headers,
+        body: JSON.stringify(call(1, "walk", { n: 1 }))
+      })
+      const response = yield* Effect.promise(() => fetch(request))
+      const body = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      let text = ""
+      const read = Effect.promise(async () => {
+        const { done, value } = await body.read()
+        text += value ?? ""
+        return done
+      })
+      // Silence between two reads: what waits for the next event waits on.
+      while (text.split(":\n\n").length < 4) yield* read
+      doors.open("step-1")
+      while (!(yield* read));
+      assert.include(text, "done:1")
     }))
 
   it.live("tools that are added later are announced to open sessions, and can be called (S-T9, S-P17)", () =>

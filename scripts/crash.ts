@@ -8,7 +8,7 @@ import { Command, Flag } from "effect/cli"
 import * as CrashTest from "../src/testing/CrashTest.ts"
 import * as Disks from "../src/testing/Disks.ts"
 import { options, program } from "../test/crash/program.ts"
-import { campaign, type Report } from "../test/kill/campaign.ts"
+import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
 
 const parts = ["memory", "sqlite", "kill"] as const
 
@@ -62,19 +62,22 @@ const crash = Command.make(
   },
   Effect.fnUntraced(function*({ kills, only, schedules, seed }) {
     const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
-    let survived = 0
+    const summary: Array<string> = []
+    const conclude = (survived: number, what: string, checked: ReadonlyArray<string>) =>
+      summary.push(`${survived} ${what} survived. Checked:`, ...checked.map((invariant) => `  - ${invariant}`))
+
+    let crashes = 0
     for (const disk of ["memory", "sqlite"] as const) {
-      survived += asked(disk) ? yield* simulated(disk, { schedules, seed }) : 0
+      crashes += asked(disk) ? yield* simulated(disk, { schedules, seed }) : 0
+    }
+    if (crashes > 0) {
+      conclude(crashes, "simulated crashes", CrashTest.invariants)
     }
     if (asked("kill")) {
-      survived += yield* killed("retrying", Math.ceil(kills / 2))
-      survived += yield* killed("plain", Math.floor(kills / 2))
+      const survived = yield* killed("retrying", Math.ceil(kills / 2))
+      conclude(survived + (yield* killed("plain", Math.floor(kills / 2))), "SIGKILLs", invariants)
     }
-    yield* Console.log(
-      `\n${survived} crashes survived. After each of them held:\n${
-        CrashTest.invariants.map((invariant) => `  - ${invariant}`).join("\n")
-      }`
-    )
+    yield* Console.log(`\n${summary.join("\n")}`)
   })
 )
 

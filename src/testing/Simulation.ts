@@ -74,7 +74,7 @@ export interface Run<A> {
   readonly operations: ReadonlyArray<ReadonlyArray<FaultStore.Operation>>
   /** Attempts at the world. */
   readonly attempts: number
-  /** Keys that were attempted more than once: steps that were cut off. */
+  /** Attempts of steps that were made more than once: they were cut off. */
   readonly repeated: number
   /** Messages of the server, per call, in order. */
   readonly messages: ReadonlyMap<string, ReadonlyArray<string>>

@@ -40,6 +40,17 @@ export interface Report {
   readonly violations: ReadonlyArray<string>
 }
 
+/** Names of what is checked, for a report. */
+export const invariants: ReadonlyArray<string> = [
+  "after each kill the database is whole",
+  "a line of a ledger repeats only if its key had no recorded exit at a kill between",
+  "each result is right",
+  "each question is asked once",
+  "each progress message arrives once and in order",
+  "with retryingFetch nothing is lost",
+  "with the client's own fetch only a call before its first event id, or an answer before its 202"
+]
+
 const everything = fileURLToPath(new URL("../../examples/everything/main.ts", import.meta.url))
 
 const linesOfLedger = 6

@@ -27,6 +27,7 @@ export interface Observer {
   /** When something last came of it all, in virtual time. */
   readonly movedAt: () => number
   readonly operations: () => ReadonlyArray<ReadonlyArray<Operation>>
+  /** How often each attempt of each step was made. */
   readonly attempts: () => ReadonlyMap<string, number>
   /** First event ids, by call. */
   readonly streams: () => ReadonlyMap<string, string>
@@ -55,7 +56,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
   const operations: Array<Array<Operation>> = []
   const calls = new Map<string, Call>()
   const attempts = new Map<string, number>()
-  const begun = new Set<string>()
+  const begun = new Map<string, number>()
   /** Keys of steps whose exit stands. */
   const recorded = new Set<string>()
   /** Wire ids of questions, and what was asked. */
@@ -150,10 +151,11 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
           violation(`${what} was done after the call had ended`)
         }
         const once = `${key} ${attempt}`
-        if (atMostOnce && begun.has(once)) {
+        const again = begun.get(once) ?? 0
+        if (atMostOnce && again > 0) {
           violation(`${what} was begun twice, at most once was asked for`)
         }
-        begun.add(once)
+        begun.set(once, again + 1)
         return Effect.succeed(count)
       }),
     eventId: (id, eventId) => {
@@ -224,7 +226,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     },
     movedAt: () => movedAt,
     operations: () => operations,
-    attempts: () => attempts,
+    attempts: () => begun,
     streams: () => {
       const streams = new Map<string, string>()
       for (const [name, { firstEventId }] of calls) {

@@ -176,6 +176,14 @@ describe("step", () => {
       assert.strictEqual(value[2], 2)
     }))
 
+  it.effect("a name that cannot be stored is a defect, not a loop", () =>
+    Effect.gen(function*() {
+      let ran = 0
+      const server = yield* boot({ tool: () => Durable.step("x".repeat(2_000), Effect.sync(() => ++ran)) })
+      assert.include((yield* answer(server, yield* server.call("tool"))).failed, "RecordStep.name")
+      assert.strictEqual(ran, 1)
+    }))
+
   it.effect("an execution has a limit of steps", () =>
     Effect.gen(function*() {
       const server = yield* boot({

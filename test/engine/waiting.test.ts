@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { Workflow } from "effect/workflow"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store } from "../../src/store/Store.ts"
@@ -323,6 +324,29 @@ describe("parking", () => {
       yield* settle("6 seconds")
       assert.deepStrictEqual(yield* answer(server, stream), { _tag: "Declined" })
       assert.strictEqual(runs, 2)
+    }))
+
+  it.effect("frees what the run has acquired, and skips what is for the end of the execution", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const server = yield* boot({
+        tool: () =>
+          Effect.gen(function*() {
+            yield* Effect.acquireRelease(
+              Effect.sync(() => log.push("open")),
+              () => Effect.sync(() => log.push("close"))
+            )
+            yield* Workflow.addFinalizer(() => Effect.sync(() => log.push("end")))
+            return yield* ask("a")
+          })
+      })
+      const stream = yield* server.call("tool")
+      yield* wireId(server, stream, "a")
+      yield* settle("6 seconds")
+      assert.deepStrictEqual(log, ["open", "close"])
+      yield* reply(server, stream, "a", { action: "decline" })
+      yield* answer(server, stream)
+      assert.deepStrictEqual(log, ["open", "close", "open", "end", "close"])
     }))
 
   it.effect("holds no run", () =>

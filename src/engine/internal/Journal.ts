@@ -14,7 +14,8 @@ import type { Replay } from "./Replay.ts"
 /** The writes that put a call on disk. @internal */
 export interface Opening {
   readonly stream: OpenStream
-  readonly execution: StartExecution
+  /** Not needed for a call that is done at once. */
+  readonly execution: () => StartExecution
 }
 
 /** A step to be recorded. @internal */
@@ -153,7 +154,7 @@ export class Journal {
     const { env, id, onWatch, opening } = this.#options
     onWatch(env.store.watch({ _tag: "Execution", id }))
     env.adopt(id)
-    return this.#open([opening!.stream, opening!.execution], writes)
+    return this.#open([opening!.stream, opening!.execution()], writes)
   }
 
   /** Succeeds with `undefined` where somebody else was first. */

@@ -12,7 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { WorkflowEngine } from "effect/workflow/WorkflowEngine"
 import type { Ids } from "../../session/Ids.ts"
@@ -262,14 +262,29 @@ export class Runs {
   }
 
   #ended(run: Run, exit: Exit.Exit<void>): void {
+    if (run.ending?._tag === "Unwinding") {
+      return this.#fork(run, run.unwind(run.ending.conclusion))
+    }
+    if (run.ending === undefined) {
+      // A defect of ours, or user code has got hold of the fiber.
+      run.end({ _tag: "Failed" })
+      const cause = exit._tag === "Failure" ? exit.cause : Cause.empty
+      this.env.fork(
+        Effect.logError("A run ended unexpectedly", cause).pipe(Effect.annotateLogs("execution", run.id))
+      )
+    }
+    const { scope } = run.instance
+    if (scope.state._tag === "Open") {
+      // What the run holds is freed; what is for the end of the execution knows that this is none.
+      this.env.fork(Effect.ignore(Scope.close(scope, exit))).addObserver(() => this.#follow(run))
+    } else {
+      this.#follow(run)
+    }
+  }
+
+  #follow(run: Run): void {
     const { ending } = run
     switch (ending?._tag) {
-      case "Unwinding":
-        return this.#fork(run, run.unwind(ending.conclusion))
-      case "Done":
-      case "Superseded":
-      case "Failed":
-        return this.#settle(run)
       case "Parked":
         return this.#leave(run, "waiting")
       case "Stopped":
@@ -278,16 +293,8 @@ export class Runs {
         return this.#leave(run, "stuck", { _tag: "SuspendedOnFailure", cause: Cause.pretty(ending.cause) })
       case "Stalled":
         return this.#leaveStalled(run, ending.error)
-      case undefined: {
-        // A defect of ours, or user code has got hold of the fiber.
-        run.end({ _tag: "Failed" })
-        if (exit._tag === "Failure") {
-          this.env.fork(
-            Effect.logError("A run ended unexpectedly", exit.cause).pipe(Effect.annotateLogs("execution", run.id))
-          )
-        }
+      default:
         return this.#settle(run)
-      }
     }
   }
 

@@ -52,12 +52,12 @@ export const make = (options: {
             version: request.version,
             execution: id
           },
-          execution: {
+          execution: () => ({
             _tag: "StartExecution",
             id,
             workflow: ToolCall.workflow._tag,
             payload: ToolCall.encodePayload({ startedAt, request })
-          }
+          })
         }
       })
       if (!run.journal.isBegun) {

@@ -29,7 +29,7 @@ export interface FailedAttempt {
 /** @internal */
 export type Codec = Schema.Codec<any, any, any, any>
 
-/** Also checks that the value is JSON: throws otherwise. @internal */
+/** Throws where the outcome is not JSON. @internal */
 export const print = (outcome: Outcome | FailedAttempt): string => JSON.stringify(outcome)
 
 /** @internal */

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
 import type { StepRecord } from "../../store/Store.ts"
+import type { StoreError } from "../../store/StoreError.ts"
 import { StepTimedOut } from "../StepError.ts"
 import * as Codec from "./codec.ts"
 import { CurrentFrame, Frame } from "./Frame.ts"
@@ -255,15 +256,21 @@ const interruptedItself = (path: string): Codec.Outcome => ({
   defect: encodeDefect(new Error(`Step "${path}" interrupted itself`))
 })
 
-const record = (step: Step, outcome: Codec.Outcome): Effect.Effect<Ended> => {
+const record = (step: Step, outcome: Codec.Outcome): Effect.Effect<Ended> =>
+  Effect.catch(write(step, outcome), (error) => recordUnstorable(step, error))
+
+/** The effect has happened, whatever its result is: it must not happen again. */
+const recordUnstorable = (step: Step, error: StoreError): Effect.Effect<Ended> =>
+  Effect.orDie(write(step, { _tag: "Unstorable", why: error.message }))
+
+const write = (step: Step, outcome: Codec.Outcome): Effect.Effect<Ended, StoreError> => {
   const { at, key, run } = step
   const { kind, root } = at
-  // Nested failures are their attempt's, everything else is the step's.
+  // A failure is its attempt's, where there is one around; everything else is the step's.
   const path = outcome._tag === "Success" ? at.path : at.attempt
-  return run.journal.record({ path, kind, key, root, exit: Codec.print(outcome) }).pipe(
-    Effect.map((exit): Ended => ({ _tag: "Recorded", exit, version: run.env.version })),
-    // The effect has happened, whatever its result is: it must not happen again.
-    Effect.catch((error) => record(step, { _tag: "Unstorable", why: error.message }))
+  return Effect.map(
+    run.journal.record({ path, kind, key, root, exit: Codec.print(outcome) }),
+    (exit): Ended => ({ _tag: "Recorded", exit, version: run.env.version })
   )
 }
 
@@ -273,7 +280,7 @@ const recordFailed = (step: Step, attempt: number, failed: Codec.FailedAttempt):
   const exit = Codec.print(failed)
   return run.journal.record({ path, kind: "attempt", key, root: at.root, exit }, run.arm(path, failed.due)).pipe(
     Effect.map((exit): Ended => ({ _tag: "Failed", failed: Codec.parseAttempt(exit) })),
-    Effect.catch((error) => record(step, { _tag: "Unstorable", why: error.message }))
+    Effect.catch((error) => recordUnstorable(step, error))
   )
 }
 

@@ -347,8 +347,11 @@ const recordActivity = (
         () => recordActivity(run, path, root, Exit.die(new Error(`Activity "${path}" interrupted itself`)))
       )
   }
-  return run.journal.record({ path, kind: "activity", root, exit: Stored.encode(exit) }).pipe(
-    Effect.map((exit) => new Workflow.Complete({ exit: Stored.decode(exit) })),
-    Effect.catch((error) => recordActivity(run, path, root, Exit.die(error)))
+  const record = (exit: Exit.Exit<unknown, unknown>) =>
+    run.journal.record({ path, kind: "activity", root, exit: Stored.encode(exit) })
+  return record(exit).pipe(
+    // It has happened, whatever its result is: it must not happen again.
+    Effect.catch((error) => Effect.orDie(record(Exit.die(error)))),
+    Effect.map((exit) => new Workflow.Complete({ exit: Stored.decode(exit) }))
   )
 }

@@ -1,7 +1,6 @@
 /**
- * Tools that answer with MCP content as it is: text without quotes, images,
- * sounds, resources. (`DurableMcp.toolkit`, as `McpServer.toolkit`, gives every
- * result as JSON.)
+ * Tools that answer with blocks of content: images, sounds, resources. (Those of
+ * a toolkit answer with a value, which becomes a text.)
  */
 import * as McpSchema from "effect/ai/McpSchema"
 import * as McpServer from "effect/ai/McpServer"
@@ -20,7 +19,7 @@ export const tool = <A>(options: {
   readonly name: string
   readonly description: string
   readonly parameters: Schema.Codec<A, unknown>
-  readonly handler: (parameters: A) => Effect.Effect<string | ReadonlyArray<Content>>
+  readonly handler: (parameters: A) => Effect.Effect<ReadonlyArray<Content>>
 }): Layer.Layer<never, never, McpServer.McpServer> => {
   const decode = Schema.decodeUnknownEffect(options.parameters, { errors: "all" })
   return Layer.effectDiscard(McpServer.McpServer.use((server) =>
@@ -35,9 +34,7 @@ export const tool = <A>(options: {
         decode(payload ?? {}).pipe(
           Effect.mapError(({ message }) => new McpSchema.InvalidParams({ message })),
           Effect.flatMap(options.handler),
-          Effect.map((content) =>
-            new McpSchema.CallToolResult({ content: typeof content === "string" ? [text(content)] : content })
-          )
+          Effect.map((content) => new McpSchema.CallToolResult({ content }))
         )
     })
   ))

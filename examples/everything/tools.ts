@@ -47,44 +47,65 @@ const contents = Layer.mergeAll(
   })
 )
 
-const emissions = Layer.mergeAll(
-  Content.tool({
-    name: "test_tool_with_logging",
-    description: "Logs three times",
-    parameters: Tool.EmptyParams,
-    handler: Effect.fn("test_tool_with_logging")(function*() {
-      yield* Durable.log("Tool execution started")
-      yield* Effect.sleep("50 millis")
-      yield* Durable.log("Tool processing data")
-      yield* Effect.sleep("50 millis")
-      yield* Durable.log("Tool execution completed")
-      return "Tool with logging executed successfully"
-    })
-  }),
-  Content.tool({
-    name: "test_tool_with_progress",
-    description: "Reports progress three times",
-    parameters: Tool.EmptyParams,
-    handler: Effect.fn("test_tool_with_progress")(function*() {
-      yield* Durable.progress({ progress: 0, total: 100 })
-      yield* Effect.sleep("50 millis")
-      yield* Durable.progress({ progress: 50, total: 100 })
-      yield* Effect.sleep("50 millis")
-      yield* Durable.progress({ progress: 100, total: 100 })
-      return "Tool with progress executed successfully"
-    })
-  }),
-  Content.tool({
-    name: "test_reconnection",
+const Emissions = Toolkit.make(
+  Tool.make("test_tool_with_logging", { description: "Logs three times", success: Schema.String }),
+  Tool.make("test_tool_with_progress", { description: "Reports progress three times", success: Schema.String }),
+  Tool.make("test_reconnection", {
     description: "Closes the response; the client comes back for the rest",
-    parameters: Tool.EmptyParams,
-    handler: Effect.fn("test_reconnection")(function*() {
-      yield* Durable.disconnect({ retryAfter: "500 millis" })
-      yield* Effect.sleep("100 millis")
-      return "Reconnection test completed successfully"
-    })
+    success: Schema.String
   })
 )
+
+const emissions = DurableMcp.toolkit(Emissions).pipe(Layer.provide(Emissions.toLayer({
+  test_tool_with_logging: Effect.fn("test_tool_with_logging")(function*() {
+    yield* Durable.log("Tool execution started")
+    yield* Effect.sleep("50 millis")
+    yield* Durable.log("Tool processing data")
+    yield* Effect.sleep("50 millis")
+    yield* Durable.log("Tool execution completed")
+    return "Tool with logging executed successfully"
+  }),
+  test_tool_with_progress: Effect.fn("test_tool_with_progress")(function*() {
+    yield* Durable.progress({ progress: 0, total: 100 })
+    yield* Effect.sleep("50 millis")
+    yield* Durable.progress({ progress: 50, total: 100 })
+    yield* Effect.sleep("50 millis")
+    yield* Durable.progress({ progress: 100, total: 100 })
+    return "Tool with progress executed successfully"
+  }),
+  test_reconnection: Effect.fn("test_reconnection")(function*() {
+    yield* Durable.disconnect({ retryAfter: "500 millis" })
+    yield* Effect.sleep("100 millis")
+    return "Reconnection test completed successfully"
+  })
+})))
+
+const Questions = Toolkit.make(
+  Tool.make("test_sampling", {
+    description: "Asks the client's model",
+    parameters: Schema.Struct({ prompt: Schema.String }),
+    success: Schema.String
+  }),
+  Tool.make("test_elicitation", {
+    description: "Asks the user for a name and an address",
+    parameters: Schema.Struct({ message: Schema.String }),
+    success: Schema.String
+  }),
+  Tool.make("test_elicitation_sep1034_defaults", {
+    description: "Asks with a default for each kind of field",
+    success: Schema.String
+  })
+)
+
+const User = Schema.Struct({ username: Schema.String, email: Schema.String })
+
+const Defaults = Schema.Struct({
+  name: Schema.String.annotate({ default: "John Doe" }),
+  age: Schema.Int.annotate({ default: 30 }),
+  score: Schema.Finite.annotate({ default: 95.5 }),
+  status: Schema.Literals(["active", "inactive", "pending"]).annotate({ default: "active" }),
+  verified: Schema.Boolean.annotate({ default: true })
+})
 
 /** What became of a question, as a text for people. */
 const describe = (answer: Durable.Answer<unknown>): string =>
@@ -92,50 +113,23 @@ const describe = (answer: Durable.Answer<unknown>): string =>
     ? `action=accept, content=${JSON.stringify(answer.content)}`
     : `action=${answer._tag.toLowerCase()}`
 
-const questions = Layer.mergeAll(
-  Content.tool({
-    name: "test_sampling",
-    description: "Asks the client's model",
-    parameters: Schema.Struct({ prompt: Schema.String }),
-    handler: Effect.fn("test_sampling")(function*({ prompt }) {
-      const reply = yield* Durable.sample("prompt", {
-        messages: [{ role: "user", content: { type: "text", text: prompt } }],
-        maxTokens: 100
-      })
-      const blocks = Array.isArray(reply.content) ? reply.content : [reply.content]
-      return `LLM response: ${blocks.map((block) => block.type === "text" ? block.text : `[${block.type}]`).join("")}`
-    }, Effect.orDie)
+const questions = DurableMcp.toolkit(Questions).pipe(Layer.provide(Questions.toLayer({
+  test_sampling: Effect.fn("test_sampling")(function*({ prompt }) {
+    const reply = yield* Durable.sample("prompt", {
+      messages: [{ role: "user", content: { type: "text", text: prompt } }],
+      maxTokens: 100
+    })
+    const blocks = Array.isArray(reply.content) ? reply.content : [reply.content]
+    return `LLM response: ${blocks.map((block) => block.type === "text" ? block.text : `[${block.type}]`).join("")}`
+  }, Effect.orDie),
+  test_elicitation: Effect.fn("test_elicitation")(function*({ message }) {
+    return `User response: ${describe(yield* Durable.elicit("user", { message, schema: User }))}`
   }),
-  Content.tool({
-    name: "test_elicitation",
-    description: "Asks the user for a name and an address",
-    parameters: Schema.Struct({ message: Schema.String }),
-    handler: ({ message }) =>
-      Effect.map(
-        Durable.elicit("user", { message, schema: Schema.Struct({ username: Schema.String, email: Schema.String }) }),
-        (answer) => `User response: ${describe(answer)}`
-      )
-  }),
-  Content.tool({
-    name: "test_elicitation_sep1034_defaults",
-    description: "Asks with a default for each kind of field",
-    parameters: Tool.EmptyParams,
-    handler: () =>
-      Effect.map(
-        Durable.elicit("defaults", {
-          message: "Please review and update the form fields with defaults",
-          schema: Schema.Struct({
-            name: Schema.String.annotate({ default: "John Doe" }),
-            age: Schema.Int.annotate({ default: 30 }),
-            score: Schema.Finite.annotate({ default: 95.5 }),
-            status: Schema.Literals(["active", "inactive", "pending"]).annotate({ default: "active" }),
-            verified: Schema.Boolean.annotate({ default: true })
-          })
-        }),
-        (answer) => `Elicitation completed: ${describe(answer)}`
-      )
+  test_elicitation_sep1034_defaults: Effect.fn("test_elicitation_sep1034_defaults")(function*() {
+    const message = "Please review and update the form fields with defaults"
+    return `Elicitation completed: ${describe(yield* Durable.elicit("defaults", { message, schema: Defaults }))}`
   })
-)
+})))
 
 /** `const` and `title` of three options. */
 const titled = (value: string, ...titles: ReadonlyArray<string>) =>
@@ -220,12 +214,13 @@ const others = DurableMcp.toolkit(Others).pipe(Layer.provide(Others.toLayer({
   json_schema_2020_12_tool: () => Effect.succeed("Called")
 })))
 
-/** The conformance suite calls the first tool of the list without arguments. */
-const first = Content.tool({
-  name: "test_simple_text",
-  description: "Answers with a text",
-  parameters: Tool.EmptyParams,
-  handler: () => Effect.succeed("This is a simple text response for testing.")
-})
+const First = Toolkit.make(
+  Tool.make("test_simple_text", { description: "Answers with a text", success: Schema.String })
+)
 
+const first = DurableMcp.toolkit(First).pipe(Layer.provide(First.toLayer({
+  test_simple_text: () => Effect.succeed("This is a simple text response for testing.")
+})))
+
+// The conformance suite calls the first tool of the list without arguments, so that one is registered first.
 export const layer = Layer.mergeAll(contents, emissions, questions, others).pipe(Layer.provideMerge(first))

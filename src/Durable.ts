@@ -306,9 +306,7 @@ export const sample = (
   Effect.suspend(() => {
     const { timeout = "10 minutes", ...message } = request
     return Effect.orDie(encodeSample(message)).pipe(
-      Effect.flatMap((params) =>
-        ask(name, () => ({ _tag: "Sample", params: params as JsonRpc.Params }), { timeout })
-      ),
+      Effect.flatMap((params) => ask(name, () => ({ _tag: "Sample", params: params as JsonRpc.Params }), { timeout })),
       Effect.flatMap(requested),
       Effect.flatMap((result) => Effect.mapError(decodeSample(result), () => requestError("Invalid")))
     )

@@ -33,10 +33,13 @@ describe("calls", () => {
                 ran.push(`a ${key.length}`)
                 return { n: 1 }
               }))
-            const b = yield* Durable.step("b", Effect.suspend(() => {
-              ran.push("b")
-              return ran.length === 2 ? Effect.never : Effect.succeed(2)
-            }))
+            const b = yield* Durable.step(
+              "b",
+              Effect.suspend(() => {
+                ran.push("b")
+                return ran.length === 2 ? Effect.never : Effect.succeed(2)
+              })
+            )
             return a.n + b
           })
       }

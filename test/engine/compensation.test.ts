@@ -6,13 +6,17 @@ import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { answer, boot, keys, record, resultOf, state, turns, until, wireId } from "./harness.ts"
 
 const undoable = (log: Array<string>, name: string, undo: Effect.Effect<void> = Effect.void) =>
-  Durable.step(name, Effect.sync(() => {
-    log.push(name)
-    return name
-  }), {
-    compensate: (value, _cause, { key }) =>
-      Effect.andThen(Effect.sync(() => log.push(`undo ${value} ${key.length}`)), undo)
-  })
+  Durable.step(
+    name,
+    Effect.sync(() => {
+      log.push(name)
+      return name
+    }),
+    {
+      compensate: (value, _cause, { key }) =>
+        Effect.andThen(Effect.sync(() => log.push(`undo ${value} ${key.length}`)), undo)
+    }
+  )
 
 const ask = Durable.elicit("pay", { message: "Pay?", schema: Schema.Struct({ ok: Schema.Boolean }) })
 

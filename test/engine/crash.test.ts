@@ -3,13 +3,13 @@
  * everything, and random sequences of several crashes.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Scope, Schedule, Schema } from "effect"
+import { Context, Deferred, Effect, Exit, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store, Write } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
-import { boot, callOf, events, type Event, type Handlers, idOf, limits, record, type Server, turns } from "./harness.ts"
+import { boot, callOf, type Event, events, type Handlers, idOf, limits, record, type Server, turns } from "./harness.ts"
 
 /** How much of the n-th commit (from 1) is applied before the process dies: a number of writes, or all of them. */
 interface Crash {
@@ -86,8 +86,7 @@ const handlers = (world: World, outcome: "done" | "no"): Handlers => ({
       yield* Effect.forEach(["x", "y", "z"], (name) => Durable.step(name, ({ key }) => world.act(name, key)), {
         concurrency: 2
       })
-      yield* Durable.step("flaky", ({ attempt, key }) =>
-        attempt <= 2 ? Effect.fail("busy") : world.act("flaky", key), {
+      yield* Durable.step("flaky", ({ attempt, key }) => attempt <= 2 ? Effect.fail("busy") : world.act("flaky", key), {
         error: Schema.String,
         retry: { times: 3, schedule: Schedule.spaced("10 seconds") }
       })
@@ -200,25 +199,29 @@ const check = (
 
 describe("crashes", () => {
   for (const outcome of ["done", "no"] as const) {
-    it.effect(`before, after and within every commit of a call that ends as "${outcome}"`, () =>
-      Effect.gen(function*() {
-        const whole = yield* scenario([], outcome)
-        check(whole, outcome)
-        let points = 0
-        for (const [i, size] of whole.sizes.entries()) {
-          for (let writes = 0; writes <= size; writes++) {
-            const crash = { commit: i + 1, writes }
-            const result = yield* scenario([crash], outcome)
-            try {
-              check(result, outcome)
-            } catch (error) {
-              throw new Error(`crash at ${JSON.stringify(crash)}: ${error}`)
+    it.effect(
+      `before, after and within every commit of a call that ends as "${outcome}"`,
+      () =>
+        Effect.gen(function*() {
+          const whole = yield* scenario([], outcome)
+          check(whole, outcome)
+          let points = 0
+          for (const [i, size] of whole.sizes.entries()) {
+            for (let writes = 0; writes <= size; writes++) {
+              const crash = { commit: i + 1, writes }
+              const result = yield* scenario([crash], outcome)
+              try {
+                check(result, outcome)
+              } catch (error) {
+                throw new Error(`crash at ${JSON.stringify(crash)}: ${error}`, { cause: error })
+              }
+              points++
             }
-            points++
           }
-        }
-        assert.isAbove(points, 60)
-      }), 60_000)
+          assert.isAbove(points, 60)
+        }),
+      60_000
+    )
   }
 
   const Crashes = Schema.Array(Schema.Struct({

@@ -123,8 +123,7 @@ export const boot = Effect.fnUntraced(
       Layer.provideMerge([storeLayer, Layer.succeed(Dispatch)(dispatch(handlers)), Layer.succeed(Wire)(wire)])
     )
     const context = yield* Layer.buildWithScope(Layer.fresh(layer), scope)
-    const get = <I, S>(service: Context.Key<I, S>): S =>
-      (context as Context.Context<I>).mapUnsafe.get(service.key) as S
+    const get = <I, S>(service: Context.Key<I, S>): S => (context as Context.Context<I>).mapUnsafe.get(service.key) as S
     const calls = get(Calls)
     return {
       store,
@@ -228,7 +227,10 @@ export const state = (server: Server, id: string) =>
   )
 
 export const resultOf = (server: Server, id: string) =>
-  Effect.map(record(server, id), (found) => found?.result === undefined ? undefined : ToolCall.decodeResult(found.result))
+  Effect.map(
+    record(server, id),
+    (found) => found?.result === undefined ? undefined : ToolCall.decodeResult(found.result)
+  )
 
 /** Wire id of the question that the log shows under `path`. */
 export const wireId = (server: Server, stream: string, path: string): Effect.Effect<string> =>

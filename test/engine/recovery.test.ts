@@ -5,7 +5,21 @@ import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
-import { answer, boot, callOf, idOf, keys, limits, record, reply, resultOf, state, turns, until, wireId } from "./harness.ts"
+import {
+  answer,
+  boot,
+  callOf,
+  idOf,
+  keys,
+  limits,
+  record,
+  reply,
+  resultOf,
+  state,
+  turns,
+  until,
+  wireId
+} from "./harness.ts"
 
 const Consent = Schema.Struct({ ok: Schema.Boolean })
 const ask = (name: string) => Durable.elicit(name, { message: name, schema: Consent })
@@ -181,7 +195,10 @@ describe("poison", () => {
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()
       const handlers = { tool: () => Durable.step("long", Effect.never) }
-      let server = yield* boot(handlers, { disk, limits: Context.make(limits.DrainTimeout, 0) as Context.Context<never> })
+      let server = yield* boot(handlers, {
+        disk,
+        limits: Context.make(limits.DrainTimeout, 0) as Context.Context<never>
+      })
       const stream = yield* server.call("tool")
       for (let i = 0; i < 15; i++) {
         yield* turns()

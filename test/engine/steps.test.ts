@@ -80,10 +80,13 @@ describe("step", () => {
         tool: () =>
           Effect.gen(function*() {
             const exit = yield* Effect.exit(
-              Durable.step("boom", Effect.sync(() => {
-                attempts++
-                throw new TypeError("no such thing")
-              }))
+              Durable.step(
+                "boom",
+                Effect.sync(() => {
+                  attempts++
+                  throw new TypeError("no such thing")
+                })
+              )
             )
             yield* crash
             return String(exit)
@@ -124,10 +127,14 @@ describe("step", () => {
             Effect.gen(function*() {
               const inner = yield* Durable.step("inner", Effect.sync(() => ran.push("inner")))
               yield* crash
-              yield* Durable.step("fails", Effect.suspend(() => {
-                ran.push(`fails ${attempt}`)
-                return attempt === 1 ? Effect.fail("no") : Effect.succeed("yes")
-              }), { error: Schema.String })
+              yield* Durable.step(
+                "fails",
+                Effect.suspend(() => {
+                  ran.push(`fails ${attempt}`)
+                  return attempt === 1 ? Effect.fail("no") : Effect.succeed("yes")
+                }),
+                { error: Schema.String }
+              )
               return [inner, attempt]
             }), { error: Schema.String, retry: { times: 1, schedule: Schedule.spaced(0) } })
       })
@@ -160,10 +167,13 @@ describe("step", () => {
       const { value } = yield* throughCrash({
         tool: () =>
           Effect.gen(function*() {
-            const large = yield* Effect.exit(Durable.step("large", Effect.sync(() => {
-              ran++
-              return "x".repeat(5 * 1024 * 1024)
-            })))
+            const large = yield* Effect.exit(Durable.step(
+              "large",
+              Effect.sync(() => {
+                ran++
+                return "x".repeat(5 * 1024 * 1024)
+              })
+            ))
             const bad = yield* Effect.exit(
               Durable.step("bad", Effect.sync(() => ++ran as unknown), { success: Schema.String as any })
             )
@@ -208,10 +218,13 @@ describe("step", () => {
       const { value } = yield* throughCrash({
         tool: () =>
           Effect.gen(function*() {
-            const exit = yield* Effect.exit(Durable.step("cancels", Effect.suspend(() => {
-              ran++
-              return Effect.interrupt
-            })))
+            const exit = yield* Effect.exit(Durable.step(
+              "cancels",
+              Effect.suspend(() => {
+                ran++
+                return Effect.interrupt
+              })
+            ))
             return [String(exit), ran]
           })
       })
@@ -250,11 +263,15 @@ describe("step", () => {
 
 describe("retries", () => {
   const flaky = (times: number, ran: Array<number>) =>
-    Durable.step("flaky", ({ attempt }) =>
-      Effect.flatMap(Effect.clockWith((clock) => clock.currentTimeMillis), (now) => {
-        ran.push(now)
-        return attempt <= times ? Effect.fail(`no ${attempt}`) : Effect.succeed(attempt)
-      }), { error: Schema.String, retry: { times: 5, schedule: Schedule.exponential("1 minute") } })
+    Durable.step(
+      "flaky",
+      ({ attempt }) =>
+        Effect.flatMap(Effect.clockWith((clock) => clock.currentTimeMillis), (now) => {
+          ran.push(now)
+          return attempt <= times ? Effect.fail(`no ${attempt}`) : Effect.succeed(attempt)
+        }),
+      { error: Schema.String, retry: { times: 5, schedule: Schedule.exponential("1 minute") } }
+    )
 
   it.effect("are counted on disk, and keep their due time across a crash", () =>
     Effect.gen(function*() {
@@ -308,10 +325,14 @@ describe("retries", () => {
       let ran = 0
       const server = yield* boot({
         tool: () =>
-          Durable.step("slow", Effect.suspend(() => {
-            ran++
-            return Effect.never
-          }), { timeout: "1 second", retry: 1 }).pipe(
+          Durable.step(
+            "slow",
+            Effect.suspend(() => {
+              ran++
+              return Effect.never
+            }),
+            { timeout: "1 second", retry: 1 }
+          ).pipe(
             Effect.catchTag("StepTimedOut", (error) => Effect.succeed(error.step))
           )
       })
@@ -331,10 +352,14 @@ describe("atMostOnce", () => {
       let ran = 0
       const { value } = yield* throughCrash({
         tool: () =>
-          Durable.step("mail", Effect.suspend(() => {
-            ran++
-            return Effect.never
-          }), { atMostOnce: true }).pipe(
+          Durable.step(
+            "mail",
+            Effect.suspend(() => {
+              ran++
+              return Effect.never
+            }),
+            { atMostOnce: true }
+          ).pipe(
             Effect.catchTag("StepInterrupted", ({ key, step }) => Effect.succeed([step, key.length]))
           )
       })
@@ -348,10 +373,14 @@ describe("atMostOnce", () => {
       const { value } = yield* throughCrash({
         tool: () =>
           Durable.step("outer", ({ attempt }) =>
-            Durable.step("mail", Effect.suspend(() => {
-              ran++
-              return Effect.never
-            }), { atMostOnce: true }).pipe(
+            Durable.step(
+              "mail",
+              Effect.suspend(() => {
+                ran++
+                return Effect.never
+              }),
+              { atMostOnce: true }
+            ).pipe(
               Effect.mapError((error) => `${error._tag} ${attempt}`)
             ), { error: Schema.String, retry: { times: 1, schedule: Schedule.spaced(0) } })
       })

@@ -315,7 +315,10 @@ describe("parking", () => {
           const exit = JSON.stringify({ _tag: "Answer", answer: { result: { action: "decline" } } })
           return park === undefined || runs > 1
             ? inner.commit(writes)
-            : Effect.andThen(inner.commit([{ _tag: "Signal", id: park.id, name: "answer/a", exit }]), inner.commit(writes))
+            : Effect.andThen(
+              inner.commit([{ _tag: "Signal", id: park.id, name: "answer/a", exit }]),
+              inner.commit(writes)
+            )
         }
       })
       const server = yield* boot({ tool: () => Effect.suspend(() => (runs++, ask("a"))) }, { wrap })

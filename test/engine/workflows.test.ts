@@ -388,7 +388,10 @@ describe("traps of effect-seams", () => {
 
   it.effect("4: Effect.interrupt by the handler is a result, not a call that never ends", () =>
     Effect.gen(function*() {
-      const server = yield* boot({ tool: () => Effect.interrupt, after: () => Effect.andThen(Effect.sleep(1), Effect.interrupt) })
+      const server = yield* boot({
+        tool: () => Effect.interrupt,
+        after: () => Effect.andThen(Effect.sleep(1), Effect.interrupt)
+      })
       assert.property(yield* answer(server, yield* server.call("tool", { id: "a" })), "error")
       const stream = yield* server.call("after", { id: "b" })
       yield* turns()
@@ -401,7 +404,9 @@ describe("traps of effect-seams", () => {
       const server = yield* boot({
         tool: () =>
           Effect.map(
-            Effect.exit(Activity.make({ name: "x", execute: Effect.interrupt, interruptRetryPolicy: Schedule.recurs(0) })),
+            Effect.exit(
+              Activity.make({ name: "x", execute: Effect.interrupt, interruptRetryPolicy: Schedule.recurs(0) })
+            ),
             String
           )
       })

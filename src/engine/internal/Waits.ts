@@ -5,7 +5,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ExecutionRecord, Watch } from "../../store/Store.ts"
 import { type Environment, halt } from "./Environment.ts"
@@ -154,7 +154,7 @@ export class Waits {
   touch(): void {
     this.#idleSince = this.#options.env.clock.currentTimeMillisUnsafe()
     if (this.#idler === undefined && this.#isIdle) {
-      this.#idler = this.#options.env.fork(Effect.suspend(() => this.#waitIdle))
+      this.#idler = this.#options.env.fork(Effect.suspend(() => this.#waitIdle()))
     }
   }
 
@@ -181,11 +181,11 @@ export class Waits {
       !this.#options.isEnded()
   }
 
-  get #waitIdle(): Effect.Effect<void> {
+  #waitIdle(): Effect.Effect<void> {
     const { env, onIdle } = this.#options
     const left = this.#idleSince + env.idleDelay - env.clock.currentTimeMillisUnsafe()
     if (left > 0) {
-      return Effect.flatMap(Effect.sleep(left), () => this.#waitIdle)
+      return Effect.flatMap(Effect.sleep(left), () => this.#waitIdle())
     }
     return Effect.sync(() => {
       this.#idler = undefined

@@ -23,8 +23,6 @@ const unfinished: ReadonlyArray<ExecutionSummary["state"]> = ["running", "waitin
 export interface Retention {
   /** Cancels the open calls of a session that has ended (S-S5). */
   readonly cancelCalls: (session: string) => Effect.Effect<void, StoreError>
-  /** One pass over everything that is due. */
-  readonly sweep: Effect.Effect<void, StoreError>
 }
 
 /**
@@ -60,25 +58,32 @@ export const make: Effect.Effect<Retention, never, Store | Sessions | EventLog |
       return followed._tag === "Some"
     })
 
+    /** In groups, whose members share their commits. */
+    const each = <A>(
+      records: Stream.Stream<A, StoreError>,
+      f: (group: Arr.NonEmptyReadonlyArray<A>) => Effect.Effect<unknown, StoreError>
+    ): Effect.Effect<void, StoreError> => Stream.runForEach(Stream.grouped(records, 64), f)
+
     // `touched` is behind the last use by a quarter of the timeout at most.
-    const endIdle = Effect.fnUntraced(function*(now: number) {
-      const idle = store.sessions({ ended: false, writtenBefore: now - idleTimeout * 1.25 })
-      yield* Stream.runForEach(
-        idle,
-        ({ id }) => Effect.flatMap(isInUse(id), (inUse) => inUse ? sessions.touch(id) : sessions.end(id))
+    const endIdle = (now: number): Effect.Effect<void, StoreError> =>
+      each(
+        store.sessions({ ended: false, writtenBefore: now - idleTimeout * 1.25 }),
+        Effect.forEach(({ id }) =>
+          Effect.flatMap(isInUse(id), (inUse): Effect.Effect<unknown, StoreError> =>
+            inUse ? sessions.touch(id) : sessions.end(id)), { concurrency: "unbounded", discard: true })
       )
-    })
 
     // A session that ended before a crash may have calls that nobody cancelled.
-    const forgetEnded = Stream.runForEach(
-      store.sessions({ ended: true }),
-      ({ id }) => Effect.andThen(cancelCalls(id), store.commit([{ _tag: "ForgetSession", id }]))
-    )
+    const forgetEnded = each(store.sessions({ ended: true }), (ended) =>
+      Effect.andThen(
+        Effect.forEach(ended, ({ id }) => cancelCalls(id), { discard: true }),
+        store.commit(Arr.map(ended, ({ id }) => ({ _tag: "ForgetSession", id })))
+      ))
 
     const forgetCalls = (now: number): Effect.Effect<void, StoreError> =>
-      store.streams({ closedBefore: now - callRetention }).pipe(
-        Stream.grouped(64),
-        Stream.runForEach((streams) => store.commit(Arr.map(streams, ({ stream }) => ({ _tag: "Forget", id: stream }))))
+      each(
+        store.streams({ closedBefore: now - callRetention }),
+        (closed) => store.commit(Arr.map(closed, ({ stream }) => ({ _tag: "Forget", id: stream })))
       )
 
     const sweep = Effect.gen(function*() {
@@ -89,12 +94,12 @@ export const make: Effect.Effect<Retention, never, Store | Sessions | EventLog |
     })
 
     yield* sweep.pipe(
-      Effect.catch((error) => Effect.logWarning(`Expired records were not removed: ${error.message}`)),
+      Effect.catchCause((cause) => Effect.logWarning("What has expired was not removed", cause)),
       Effect.andThen(Effect.sleep(interval)),
       Effect.forever,
       Effect.forkScoped
     )
 
-    return { cancelCalls, sweep }
+    return { cancelCalls }
   }
 )

@@ -80,6 +80,7 @@ export const program = (dispatch: Dispatch["Service"], request: Request): Progra
   workflow,
   cancelled,
   tooLarge,
+  interrupted: answered("Failed", interrupted, Exit.failCause(Cause.interrupt())),
   body: (run) =>
     Effect.matchCauseEffect(dispatch.dispatch(request), {
       onSuccess: (answer) => Effect.sync(() => conclude(answer, run.failure, run.sawInterruptedStep)),

@@ -399,6 +399,22 @@ describe("traps of effect-seams", () => {
       assert.property(yield* answer(server, stream), "error")
     }))
 
+  it.effect("4: a handler that interrupts its own fiber ends too, with its compensations", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const server = yield* boot({
+        tool: () =>
+          Effect.gen(function*() {
+            yield* Durable.step("a", Effect.void, { compensate: () => Effect.sync(() => log.push("undo a")) })
+            return yield* Effect.withFiber((fiber) =>
+              Effect.andThen(Effect.sync(() => fiber.interruptUnsafe()), Effect.never)
+            )
+          })
+      })
+      assert.property(yield* answer(server, yield* server.call("tool")), "error")
+      assert.deepStrictEqual(log, ["undo a"])
+    }))
+
   it.effect("4: Effect.interrupt in an Activity ends in its recorded defect", () =>
     Effect.gen(function*() {
       const server = yield* boot({

@@ -38,6 +38,8 @@ export interface Program {
   readonly cancelled: Conclusion
   /** What it ends with when its result cannot be stored. */
   readonly tooLarge: Conclusion
+  /** What it ends with when user code has interrupted the body's fiber. */
+  readonly interrupted: Conclusion
 }
 
 /** The call of a peer that an execution carries out. @internal */
@@ -205,6 +207,11 @@ export class Run {
     })
   }
 
+  /** It is known what there is to compensate, and under way. */
+  get isUnwinding(): boolean {
+    return this.#unwinding
+  }
+
   isRoot(fiber: Fiber.Fiber<unknown, unknown>): boolean {
     return fiber === this.#fiber
   }
@@ -230,7 +237,7 @@ export class Run {
     return Effect.withFiber((fiber) => {
       this.#fiber = fiber
       this.ending = undefined
-      return this.#unwind(conclusion)
+      return this.#conclude(conclusion)
     })
   }
 
@@ -254,6 +261,14 @@ export class Run {
     if (!this.waits.isWorking) {
       this.end({ _tag: "Stopped" })
     }
+  }
+
+  /** A shutdown starts nothing new: this fiber waits for the end of the run. */
+  get stopHere(): Effect.Effect<never> {
+    return Effect.suspend(() => {
+      this.stopBetweenSteps()
+      return Effect.interruptible(Effect.never)
+    })
   }
 
   /** An attempt of a step has ended. */
@@ -437,8 +452,7 @@ export class Run {
       return this.endDecided
     }
     if (this.env.isStopping() && !at.inside) {
-      this.stopBetweenSteps()
-      return Effect.interruptible(Effect.never)
+      return this.stopHere
     }
     if (++this.#operations > this.env.stepLimit) {
       return Effect.die(new StepLimitExceeded({ step: at.path, limit: this.env.stepLimit }))

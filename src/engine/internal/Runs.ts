@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -265,8 +265,11 @@ export class Runs {
     if (run.ending?._tag === "Unwinding") {
       return this.#fork(run, run.unwind(run.ending.conclusion))
     }
+    if (run.ending === undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) && !run.isUnwinding) {
+      // User code has got hold of the fiber.
+      return this.#fork(run, run.unwind(run.program.interrupted))
+    }
     if (run.ending === undefined) {
-      // A defect of ours, or user code has got hold of the fiber.
       run.end({ _tag: "Failed" })
       const cause = exit._tag === "Failure" ? exit.cause : Cause.empty
       this.env.fork(

@@ -141,6 +141,9 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
     const before = run.replay.get(name)
     let failed: Codec.FailedAttempt
     if (before === undefined) {
+      if (attempt > 1 && !at.inside && run.env.isStopping()) {
+        return yield* run.stopHere
+      }
       const ended = yield* run.waits.attempt(runAttempt(step, attempt, policy), () => run.attemptDone())
       if (ended._tag === "Recorded") {
         return yield* recall(step, ended)

@@ -255,6 +255,7 @@ const program = (
 ): Program => ({
   workflow,
   cancelled: conclude("Cancelled", Exit.failCause(Cause.interrupt())),
+  interrupted: conclude("Failed", Exit.failCause(Cause.interrupt())),
   tooLarge: conclude("Failed", Exit.die("The result is too large to be stored")),
   body: (run) =>
     Effect.flatMap(Effect.exit(body as Effect.Effect<unknown, unknown>), (exit): Effect.Effect<Conclusion> => {

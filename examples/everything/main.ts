@@ -5,7 +5,7 @@
  *     node --conditions=source examples/everything/main.ts
  *
  * `PORT`: 0 for any free one, default 3000. `DATA_DIR`: where the database is,
- * default `everything-data`.
+ * default `.artifacts/everything`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -23,7 +23,7 @@ import * as Resources from "./resources.ts"
 import * as Tools from "./tools.ts"
 
 const Store = Layer.unwrap(Effect.gen(function*() {
-  const folder = yield* Config.String("DATA_DIR").pipe(Config.withDefault("everything-data"))
+  const folder = yield* Config.String("DATA_DIR").pipe(Config.withDefault(".artifacts/everything"))
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* fs.makeDirectory(folder, { recursive: true })

@@ -65,7 +65,8 @@ export interface RetryingFetchOptions {
  * **Gotchas**
  *
  * A server that does not exist looks like one that restarts: the first request
- * to it fails only at the deadline.
+ * to it fails only at the deadline. A repeated `initialize` may leave a session
+ * behind that nobody uses; it expires by itself.
  *
  * **Example** (With the official SDK)
  *
@@ -84,7 +85,7 @@ export const retryingFetch = (options: RetryingFetchOptions = {}): RetryingFetch
   if ((init?.method ?? request?.method ?? "GET").toUpperCase() !== "POST") return fetch(input, init)
 
   const signal = init?.signal === undefined ? request?.signal : init.signal
-  const send = repeatable(fetch, input, init)
+  const send = repeatable(fetch, input, init, signal)
   const retries = makeRetries(options, signal)
 
   const open = async (): Promise<Response> => {
@@ -117,12 +118,16 @@ export const retryingFetch = (options: RetryingFetchOptions = {}): RetryingFetch
 const repeatable = (
   fetch: RetryingFetch,
   input: string | URL | Request,
-  init: RequestInit | undefined
+  init: RequestInit | undefined,
+  signal: AbortSignal | null | undefined
 ): () => Promise<Response> => {
   // Takes the bytes out of a body that can be read only once. Fails now for a URL or a header that can never be
-  // sent: `fetch` itself would fail as if the network were down, until the deadline.
-  const request = new Request(input, init)
-  return typeof init?.body === "string" ? () => fetch(input, init) : () => fetch(request.clone())
+  // sent: `fetch` itself would fail as if the network were down, until the deadline. Clients have one signal for
+  // all their requests, so this one does not listen to it.
+  const request = new Request(input, { ...init, signal: null })
+  return typeof init?.body === "string"
+    ? () => fetch(input, init)
+    : () => fetch(request.clone(), { signal: signal ?? null })
 }
 
 const isEventStream = (response: Response): boolean =>
@@ -151,7 +156,7 @@ interface Retries {
   readonly stop: (reason: unknown) => void
 }
 
-const makeRetries = (options: RetryingFetchOptions, signal: AbortSignal | undefined | null): Retries => {
+const makeRetries = (options: RetryingFetchOptions, signal: AbortSignal | null | undefined): Retries => {
   const { deadlineMs = 60_000, initialDelayMs = 100, maxDelayMs = 2_000, onRetry } = options
   const reader = new AbortController()
   let attempt = 0

@@ -35,7 +35,7 @@ export const serve: Effect.Effect<Counter, never, Scope.Scope> = Effect.gen(func
   })))
   const context = yield* Layer.build(
     DurableMcp.layerHttp({ name: "counter", version: "1.0.0", path: "/mcp", registrations }).pipe(
-      DurableMcp.serveNode({ port: 0 }),
+      DurableMcp.serveNode({ port: 0, disableListenLog: true }),
       Layer.provide(MemoryStore.layer),
       // Clients that resume wait for so long.
       Layer.provide(Layer.succeed(Limits.RetryAfter)("1 millis"))

@@ -1,7 +1,8 @@
 /**
  * Where commits run: on the main thread, as `SqliteStore` does, or in a worker
- * thread, behind the same queue. `node --conditions=source bench/commit.ts`
- * prints one row for each disk and number of callers; about 40 s a round.
+ * thread, behind the same queue. `node bench/commit.ts` prints one row for each
+ * disk and number of callers; about 40 s a round. On a busy machine, as root:
+ * `chrt -f 10 node bench/commit.ts`, which goes before all others.
  */
 import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
@@ -13,7 +14,6 @@ const threads = ["main", "worker"] as const
 const run = (settings: Settings): Measured =>
   JSON.parse(
     execFileSync(process.execPath, [
-      "--conditions=source",
       fileURLToPath(new URL("commit/Cell.ts", import.meta.url)),
       JSON.stringify(settings)
     ], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })

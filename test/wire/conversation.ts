@@ -23,10 +23,12 @@ export type Line =
 export interface Client {
   /** What the client answers; nothing where it leaves a question open. */
   readonly answer?: ((question: Message, index: number) => Reply | undefined) | undefined
-  /** Answers come when so many questions are open, the last one's first. Default 1. */
+  /** Answers when so many questions are open, the last one first. Default 1. */
   readonly hold?: number | undefined
-  /** What the client says besides, after a message of the server. */
-  readonly say?: ((message: Message) => object | undefined) | undefined
+  /** Before it answers. */
+  readonly wait?: Effect.Effect<void> | undefined
+  /** What the client says besides, when it has heard a message. */
+  readonly say?: ((message: Message) => object | "DELETE" | undefined) | undefined
 }
 
 /** Sends a message and hears its answer out. */
@@ -39,16 +41,16 @@ export const converse = Effect.fnUntraced(function*(fetch: Fetch, peer: Raw, mes
     lines.push({ server: normalize(message, wireIds) })
     const said = client.say?.(message)
     if (said !== undefined) {
-      lines.push({ client: said, status: (yield* peer.post(said)).status })
+      lines.push({ client: said, status: (yield* said === "DELETE" ? peer.delete : peer.post(said)).status })
     }
-    if (message.method !== undefined && message.id !== undefined) {
-      const reply = client.answer?.(message, wireIds.length - 1)
-      if (reply !== undefined) open.push({ id: message.id, reply })
-      if (open.length < (client.hold ?? 1)) return
-      for (let next = open.pop(); next !== undefined; next = open.pop()) {
-        const { status } = yield* peer.post({ jsonrpc: "2.0", id: next.id, ...next.reply })
-        lines.push({ client: { id: nameOf(next.id, wireIds), ...next.reply }, status })
-      }
+    if (message.method === undefined || message.id === undefined) return
+    const reply = client.answer?.(message, wireIds.length - 1)
+    if (reply !== undefined) open.push({ id: message.id, reply })
+    if (open.length < (client.hold ?? 1)) return
+    yield* client.wait ?? Effect.void
+    for (const { id, reply } of open.splice(0).toReversed()) {
+      const { status } = yield* peer.post({ jsonrpc: "2.0", id, ...reply })
+      lines.push({ client: { id: nameOf(id, wireIds), ...reply }, status })
     }
   })
 

@@ -21,7 +21,7 @@ const Single = Schema.Union([
     logger: optional(Schema.String)
   }),
   /** `McpServer.elicit` for a form of the program's. */
-  Schema.TaggedStruct("Elicit", { form: Schema.Literals(["consent", "person", "optional"]) }),
+  Schema.TaggedStruct("Elicit", { form: Schema.Literals(["consent", "optional"]) }),
   /** A form as it is, without a schema of the program's. */
   Schema.TaggedStruct("Form", { requestedSchema: Schema.Json }),
   Schema.TaggedStruct("Page", { url: Schema.String, elicitationId: Schema.String }),
@@ -38,15 +38,10 @@ const Action = Schema.Union([
 ])
 
 export type Action = typeof Action.Type
-type Single = typeof Single.Type
+export type Single = typeof Single.Type
 
 const forms = {
   consent: Schema.Struct({ ok: Schema.Boolean }),
-  person: Schema.Struct({
-    name: Schema.String.check(Schema.isMinLength(1)),
-    age: Schema.Int,
-    color: Schema.Literals(["red", "green"])
-  }),
   optional: Schema.Struct({ note: Schema.optionalKey(Schema.String) })
 }
 

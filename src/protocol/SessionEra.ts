@@ -53,9 +53,10 @@ export class SessionEra extends Context.Service<SessionEra, {
 }>()("effect-durable-mcp/protocol/SessionEra") {}
 
 /**
- * Request headers that are stored with a call, lower case, so that middleware
- * sees them in a replay too. Default `accept-language`, `traceparent`,
- * `tracestate` and `user-agent`; never add one that carries a credential.
+ * Request headers that are stored with a call, lower case. Middleware sees these
+ * and no others, so that it decides the same in every run: also in the one that
+ * follows a restart. Default `accept-language`, `traceparent`, `tracestate` and
+ * `user-agent`; never add one that carries a credential.
  *
  * @category configuration
  * @since 0.1.0

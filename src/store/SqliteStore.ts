@@ -3,7 +3,8 @@
  *
  * What a commit acknowledges survives the end of the process (`kill -9`) at both
  * levels of `synchronous`, and with `"FULL"` also the end of the machine. One
- * process at a time holds a file.
+ * process at a time holds a file. Commits run on the main thread, several in one
+ * transaction; `docs/architecture.md` has the figures that decided it.
  *
  * @since 0.1.0
  */

@@ -17,6 +17,12 @@ export interface Migration {
 export const applicationId = 0x45444d63
 
 /**
+ * Which executions a start has to run. A partial index and the query that uses
+ * it say it in the same words, else SQLite does not see that they agree.
+ */
+export const runnable = "completed_at IS NULL AND (park IS NULL OR park = 'stopped')"
+
+/**
  * Format 1.
  *
  * Ids come from outside and are random: a random key in front of an index costs
@@ -36,10 +42,8 @@ export const applicationId = 0x45444d63
  * never used again (`AUTOINCREMENT`), also after its session was forgotten.
  *
  * `execution_runnable` lets a start with thousands of parked executions find
- * the few that must run; its condition is repeated word for word in the query.
+ * the few that must run.
  */
-export const runnable = "completed_at IS NULL AND (park IS NULL OR park = 'stopped')"
-
 const initial = `
 CREATE TABLE name (
   no INTEGER PRIMARY KEY,
@@ -79,9 +83,9 @@ CREATE TABLE stream (
   execution INTEGER,
   created_at REAL NOT NULL,
   closed_at REAL,
-  kept_from INTEGER NOT NULL DEFAULT 1,
+  kept_from INTEGER NOT NULL DEFAULT 1, -- events before this seq were trimmed
   tombstone INTEGER NOT NULL DEFAULT 0,
-  tombstone_seq INTEGER NOT NULL DEFAULT 0
+  tombstone_seq INTEGER NOT NULL DEFAULT 0 -- the last seq, when the events are gone
 ) STRICT;
 CREATE INDEX stream_session ON stream (session) WHERE session IS NOT NULL;
 CREATE INDEX stream_execution ON stream (execution) WHERE execution IS NOT NULL AND execution <> name;
@@ -105,12 +109,12 @@ CREATE TABLE execution (
   created_at REAL NOT NULL,
   completed_at REAL,
   result TEXT,
-  signals INTEGER NOT NULL DEFAULT 0,
+  signals INTEGER NOT NULL DEFAULT 0, -- how many there are
   cancel TEXT,
-  park TEXT,
+  park TEXT, -- NULL: running
   reason TEXT,
   recoveries INTEGER NOT NULL DEFAULT 0,
-  boot TEXT,
+  boot TEXT, -- of the last recovery
   tombstone INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX execution_parent ON execution (parent) WHERE parent IS NOT NULL;
@@ -146,7 +150,7 @@ CREATE TABLE timer (
   name TEXT NOT NULL,
   at REAL NOT NULL,
   exit TEXT NOT NULL,
-  armed INTEGER NOT NULL DEFAULT 1,
+  armed INTEGER NOT NULL DEFAULT 1, -- 0: it has fired, or its signal came first
   PRIMARY KEY (execution, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX timer_armed ON timer (at) WHERE armed = 1;

@@ -255,6 +255,25 @@ describe("cancel", () => {
       assert.strictEqual(yield* answer(server, stream), "cancelled")
     }))
 
+  it.effect("in the middle of a step leaves no record of it: an interrupt is no exit", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const server = yield* boot({
+        tool: () =>
+          Effect.all([
+            Durable.step("a", Effect.never),
+            Durable.step("b", Effect.onInterrupt(Effect.never, () => Effect.sync(() => log.push("cleaned")))),
+            Durable.step("c", Effect.uninterruptible(Durable.sleep("nap", "1 day")))
+          ], { concurrency: "unbounded" })
+      })
+      const stream = yield* server.call("tool")
+      yield* turns()
+      yield* server.calls.cancel(stream)
+      assert.strictEqual(yield* answer(server, stream), "cancelled")
+      assert.deepStrictEqual(log, ["cleaned"])
+      assert.deepStrictEqual((yield* record(server, stream))?.steps.map(({ name }) => name), ["c/nap"])
+    }))
+
   it.effect("by an operator reaches a run that is busy", () =>
     Effect.gen(function*() {
       const server = yield* boot({ tool: () => Durable.step("long", Effect.never) })

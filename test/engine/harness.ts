@@ -3,9 +3,9 @@
  * disk that outlives the process, and a client that reads event logs.
  */
 import { assert } from "@effect/vitest"
-import { Cause, type Context, Effect, Exit, Fiber, Layer, Option, type Redacted, Scope, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import type { WorkflowEngine } from "effect/workflow"
+import { WorkflowEngine } from "effect/workflow"
 import { Calls } from "../../src/engine/Calls.ts"
 import { Dispatch, type Request } from "../../src/engine/Dispatch.ts"
 import * as Driver from "../../src/engine/Driver.ts"
@@ -123,15 +123,12 @@ export const boot = Effect.fnUntraced(
       Layer.provideMerge([storeLayer, Layer.succeed(Dispatch)(dispatch(handlers)), Layer.succeed(Wire)(wire)])
     )
     const context = yield* Layer.buildWithScope(Layer.fresh(layer), scope)
-    const get = <I, S>(service: Context.Key<I, S>): S => (context as Context.Context<I>).mapUnsafe.get(service.key) as S
-    const calls = get(Calls)
+    const calls = Context.get(context, Calls)
     return {
       store,
       calls,
-      executions: get(Executions.Executions),
-      engine: get<any, WorkflowEngine.WorkflowEngine["Service"]>({
-        key: "effect/workflow/WorkflowEngine"
-      } as Context.Key<any, WorkflowEngine.WorkflowEngine["Service"]>),
+      executions: Context.get(context, Executions.Executions),
+      engine: Context.get(context, WorkflowEngine.WorkflowEngine),
       // Opening the disk fences the store, so that no finalizer can write.
       kill: MemoryStore.make({ disk }).pipe(
         Effect.scoped,
@@ -256,4 +253,3 @@ export const reply = (server: Server, stream: string, path: string, result: any,
     })))
 
 export const limits = Limits
-export type Key = Redacted.Redacted

@@ -380,6 +380,7 @@ export class Run {
     const commit = (conclusion: Conclusion): Effect.Effect<void, StoreError> =>
       Effect.suspend(() => {
         this.#sealed = true
+        this.waits.deafen()
         return this.journal.finish(
           // The result event before the result: whoever finds the execution complete finds its answer too.
           [...this.#warning, ...withdrawn, ...this.#lastEvent(conclusion.answer)],

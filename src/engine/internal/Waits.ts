@@ -165,10 +165,16 @@ export class Waits {
     }
   }
 
-  /** The run has ended. */
-  close(): void {
+  /** No news matters any more: the result is on its way. It would be news itself, and be read back whole. */
+  deafen(): void {
     this.#watch?.close()
     this.#watcher?.interruptUnsafe()
+    this.#watch = undefined
+  }
+
+  /** The run has ended. */
+  close(): void {
+    this.deafen()
     this.#idler?.interruptUnsafe()
     // What user code has detached from the body still waits.
     for (const fiber of Array.from(this.#fibers)) {

@@ -16,7 +16,7 @@ const simulated = Effect.fnUntraced(function*(
   disk: "memory" | "sqlite",
   settings: { readonly schedules: number; readonly seed: number }
 ) {
-  const onDisk = { ...options, disk: disk === "memory" ? Disks.memory : Disks.sqlite(".artifacts/crash") }
+  const onDisk = { ...options, disk: disk === "memory" ? Disks.memory : Disks.sqlite() }
   const every = yield* CrashTest.exhaustive(program, onDisk)
   yield* Console.log(
     `${disk}: every point of ${every.operations} operations on the store: ` +
@@ -52,7 +52,7 @@ const crash = Command.make(
     ),
     schedules: Flag.Int("schedules").pipe(
       Flag.withDescription("Random schedules on each store"),
-      Flag.withDefault(1000)
+      Flag.withDefault(2000)
     ),
     kills: Flag.Int("kills").pipe(
       Flag.withDescription("SIGKILLs, half of them for each kind of client"),

@@ -3,14 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as CrashTest from "../../src/testing/CrashTest.ts"
 import * as Disks from "../../src/testing/Disks.ts"
 import { options, program } from "./program.ts"
-
-const sqlite = Disks.sqlite(mkdtempSync(join(tmpdir(), "crash-")))
 
 describe("a handler with loops, concurrent steps, retries, questions, a sleep, compensations", () => {
   it.live("survives one crash at every point of its operations on the store", () =>
@@ -28,7 +23,7 @@ describe("a handler with loops, concurrent steps, retries, questions, a sleep, c
 
   it.live("survives them on SQLite", () =>
     Effect.gen(function*() {
-      const report = yield* CrashTest.schedules(program, { ...options, disk: sqlite, runs: 15 })
+      const report = yield* CrashTest.schedules(program, { ...options, disk: Disks.sqlite(), runs: 15 })
       assert.isAbove(report.crashes, 15)
     }), 120_000)
 

@@ -30,46 +30,49 @@ export interface Endpoints {
 
 const info = { name: "fixture", version: "1.2.3", instructions: "Be kind", path: "/mcp" } as const
 
-const stock = (registrations: Registrations) =>
-  McpServer.layerHttp({
-    ...info,
-    protocols: [McpProtocol.v2025_11_25, McpProtocol.v2025_06_18, McpProtocol.v2025_03_26],
-    allowSessionTermination: true,
-    registrations: registrations(McpServer.toolkit)
-  })
+export type Served = Effect.Effect<Endpoint, never, Scope.Scope>
 
-const ours = (registrations: Registrations, register: Register) =>
-  DurableMcp.layerHttp({ ...info, registrations: registrations(register) }).pipe(
-    Layer.provide([
-      MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }),
-      Layer.succeed(Limits.StoredHeaders)(["x-user"])
-    ])
-  )
-
-const serve = Effect.fnUntraced(function*(
-  name: string,
-  app: Layer.Layer<McpServer.McpServer, unknown, HttpRouter.HttpRouter>
-): Effect.fn.Return<Endpoint, never, Scope.Scope> {
-  const { handler } = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      HttpRouter.toWebHandler(
-        app.pipe(Layer.provide(Layer.succeed(References.MinimumLogLevel)("None"))),
-        { disableLogger: true }
-      )
+const serve = (name: string, app: Layer.Layer<McpServer.McpServer, unknown, HttpRouter.HttpRouter>): Served =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() =>
+        HttpRouter.toWebHandler(
+          app.pipe(Layer.provide(Layer.succeed(References.MinimumLogLevel)("None"))),
+          { disableLogger: true }
+        )
+      ),
+      ({ dispose }) => Effect.promise(dispose)
     ),
-    ({ dispose }) => Effect.promise(dispose)
+    ({ handler }) => ({ name, fetch: (request) => handler(request) })
   )
-  return { name, fetch: (request) => handler(request) }
-})
 
-export const make = Effect.fnUntraced(function*(
-  registrations: Registrations
-): Effect.fn.Return<Endpoints, never, Scope.Scope> {
-  return {
-    stock: yield* serve("stock", stock(registrations)),
-    ours: [
-      yield* serve("McpServer.toolkit", ours(registrations, McpServer.toolkit)),
-      yield* serve("DurableMcp.toolkit", ours(registrations, DurableMcp.toolkit))
-    ]
-  }
-})
+/** Effect's own. */
+export const stock = (registrations: Registrations, name: keyof typeof registers): Served =>
+  serve(
+    `stock, ${name}`,
+    McpServer.layerHttp({
+      ...info,
+      protocols: [McpProtocol.v2025_11_25, McpProtocol.v2025_06_18, McpProtocol.v2025_03_26],
+      allowSessionTermination: true,
+      registrations: registrations(registers[name])
+    })
+  )
+
+export const ours = (registrations: Registrations, name: keyof typeof registers): Served =>
+  serve(
+    `ours, ${name}`,
+    DurableMcp.layerHttp({ ...info, registrations: registrations(registers[name]) }).pipe(
+      Layer.provide([
+        MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }),
+        Layer.succeed(Limits.StoredHeaders)(["x-user"])
+      ])
+    )
+  )
+
+const registers = { "McpServer.toolkit": McpServer.toolkit, "DurableMcp.toolkit": DurableMcp.toolkit }
+
+export const make = (registrations: Registrations): Effect.Effect<Endpoints, never, Scope.Scope> =>
+  Effect.all({
+    stock: stock(registrations, "McpServer.toolkit"),
+    ours: Effect.all([ours(registrations, "McpServer.toolkit"), ours(registrations, "DurableMcp.toolkit")])
+  })

@@ -53,7 +53,8 @@ export const log = (level: (typeof levels)[number], data: Schema.Json, logger?: 
 })
 
 export const consent: Single = { _tag: "Elicit", form: "consent" }
-export const note: Single = { _tag: "Elicit", form: "optional" }
+const demand: Single = { _tag: "Demand" }
+const note: Single = { _tag: "Elicit", form: "optional" }
 const page: Single = { _tag: "Page", url: "https://example.org/login", elicitationId: "e1" }
 export const roots: Single = { _tag: "Roots" }
 
@@ -183,6 +184,16 @@ export const scenarios: ReadonlyArray<Scenario> = [
     client: always(accept({ name: "Ada", mail: "a@example.org", size: 1.5, age: 36, ok: false })),
     hears: ["elicitation/create"]
   },
+  ...["accept", "decline", "cancel"].map((action): Scenario => ({
+    label: `a call that ends with its form: ${action} (S-E4)`,
+    actions: [demand, log("info", "after")],
+    client: always(action === "accept" ? accept({ ok: true }) : { result: { action } })
+  })),
+  { label: "a call that ends with an answer that it cannot use (S-E5)", actions: [demand], client: always(accept({})) },
+  { label: "a call that ends with the client's error", actions: [demand], client: always(refuse) },
+  { label: "a call that ends because it cannot ask", actions: [demand], capabilities: {} },
+  { label: "a call that dies in the middle", actions: [progress(1), roots, { _tag: "Die" }, progress(2)] },
+
   { label: "a page: consent", actions: [page], client: always({ result: { action: "accept" } }) },
   { label: "a page: decline", actions: [page], client: always({ result: { action: "decline" } }) },
 
@@ -263,6 +274,8 @@ export const anyActions: ReadonlyArray<Action> = [
   progress(9, { token: "other" }),
   ...levels.map((level) => log(level, [level], "any")),
   consent,
+  demand,
+  { _tag: "Die" },
   note,
   page,
   form({ age: { type: "integer" }, name: { type: "string", title: "Name" } }, ["age"]),

@@ -22,6 +22,9 @@ const Single = Schema.Union([
   }),
   /** `McpServer.elicit` for a form of the program's. */
   Schema.TaggedStruct("Elicit", { form: Schema.Literals(["consent", "optional"]) }),
+  /** The same, and what it fails with is the tool's own failure. */
+  Schema.TaggedStruct("Demand", {}),
+  Schema.TaggedStruct("Die", {}),
   /** A form as it is, without a schema of the program's. */
   Schema.TaggedStruct("Form", { requestedSchema: Schema.Json }),
   Schema.TaggedStruct("Page", { url: Schema.String, elicitationId: Schema.String }),
@@ -50,6 +53,7 @@ const Scripts = Toolkit.make(
     description: "Does as it is told, and tells what came of it",
     parameters: Schema.Struct({ actions: Schema.Array(Action) }),
     success: Schema.Array(Schema.Unknown),
+    failure: McpSchema.ElicitationDeclined,
     dependencies: [McpSchema.McpServerClient]
   })
 )
@@ -78,6 +82,10 @@ const ScriptsLive = Scripts.toLayer(Effect.gen(function*() {
           }),
           { onFailure: describe, onSuccess: (value) => ({ accepted: value }) }
         )
+      case "Demand":
+        return yield* McpServer.elicit({ message: "Well?", schema: forms.consent })
+      case "Die":
+        return yield* Effect.die(new Error("secret"))
       case "Form":
         return yield* outcome(
           Schema.decodeUnknownEffect(Schema.toCodecJson(McpSchema.Elicit.payloadSchema))({

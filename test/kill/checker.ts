@@ -15,8 +15,8 @@ export interface Snapshot {
   readonly lines: ReadonlyMap<string, number>
 }
 
-/** Keys of the steps that the database holds an exit of; works on a copy, so that it disturbs nothing. */
-export const recordedKeys = (filename: string): ReadonlySet<string> => {
+/** Asks the database; works on a copy, so that it disturbs nothing. */
+const query = (filename: string, sql: string): ReadonlyArray<string> => {
   const folder = mkdtempSync(join(tmpdir(), "checker-"))
   try {
     const copy = join(folder, "copy.db")
@@ -31,7 +31,7 @@ export const recordedKeys = (filename: string): ReadonlySet<string> => {
       if (damage !== "ok") {
         throw new Error(`${filename} is damaged: ${String(damage)}`)
       }
-      return new Set(db.prepare("SELECT key FROM step WHERE kind = 'step'").all().map(({ key }) => String(key)))
+      return db.prepare(sql).all().map(({ value }) => String(value))
     } finally {
       db.close()
     }
@@ -39,6 +39,20 @@ export const recordedKeys = (filename: string): ReadonlySet<string> => {
     rmSync(folder, { recursive: true })
   }
 }
+
+/** Keys of the steps that the database holds an exit of. */
+export const recordedKeys = (filename: string): ReadonlySet<string> =>
+  new Set(query(filename, "SELECT key AS value FROM step WHERE kind = 'step'"))
+
+/** Wire ids of the questions that nobody has answered. */
+export const openQuestions = (filename: string): ReadonlySet<string> =>
+  new Set(query(
+    filename,
+    `SELECT name.id || step.key AS value
+    FROM step JOIN execution ON execution.no = step.execution JOIN name ON name.no = execution.name
+    WHERE step.kind = 'question' AND execution.completed_at IS NULL AND NOT EXISTS (
+      SELECT 1 FROM signal WHERE signal.execution = step.execution AND signal.name = 'answer/' || step.name)`
+  ))
 
 export const ledgerLines = (path: string): ReadonlyArray<string> =>
   existsSync(path) ? readFileSync(path, "utf8").split("\n").filter((line) => line !== "") : []

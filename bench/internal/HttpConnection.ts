@@ -17,7 +17,6 @@ export interface Response {
 export interface HttpConnection {
   /** Writes a whole request; resolves with the whole response, rejects when the connection ends before. */
   readonly send: (request: string) => Promise<Response>
-  readonly isOpen: () => boolean
   readonly close: () => void
 }
 
@@ -117,7 +116,6 @@ export const connect = (
     socket.on("connect", () => {
       open = true
       connected({
-        isOpen: () => open,
         close: () => socket.destroy(),
         send: (request) =>
           new Promise((resolve, reject) => {

@@ -10,7 +10,7 @@ export interface McpConnection {
     readonly progress?: boolean | undefined
   }) => Promise<Response>
   readonly post: (message: object) => Promise<Response>
-  /** A fresh socket, where the server has closed the idle one. */
+  /** A fresh socket: the server closes one that is idle, and may be about to. */
   readonly reconnect: () => Promise<void>
   readonly close: () => void
 }
@@ -128,9 +128,8 @@ export const open = async (
       })
     },
     reconnect: async () => {
-      if (!connection.isOpen()) {
-        connection = await connect(url)
-      }
+      connection.close()
+      connection = await connect(url)
     },
     close: () => connection.close()
   }

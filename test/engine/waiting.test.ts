@@ -305,6 +305,31 @@ describe("parking", () => {
       assert.deepStrictEqual(yield* keys(server, stream), ["question/a", "question/b", "result"])
     }))
 
+  it.effect("an answer that reaches the disk between the snapshot and the wait is not lost", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const handlers = { tool: () => ask("a") }
+      const first = yield* boot(handlers, { disk })
+      const stream = yield* first.call("tool")
+      yield* wireId(first, stream, "a")
+      yield* first.kill
+      let reads = 0
+      const exit = JSON.stringify({ _tag: "Answer", answer: { result: { action: "decline" } } })
+      const second = yield* boot(handlers, {
+        disk,
+        wrap: (inner) => ({
+          ...inner,
+          execution: (id) =>
+            Effect.tap(
+              inner.execution(id),
+              () => ++reads === 1 ? inner.commit([{ _tag: "Signal", id, name: "answer/a", exit }]) : Effect.void
+            )
+        })
+      })
+      yield* turns()
+      assert.deepStrictEqual(yield* answer(second, stream), { _tag: "Declined" })
+    }))
+
   it.effect("an answer that reaches the disk just before the park is not lost", () =>
     Effect.gen(function*() {
       let runs = 0

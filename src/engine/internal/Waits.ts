@@ -97,7 +97,6 @@ export class Waits {
       if (this.#options.isEnded()) {
         return halt
       }
-      this.listen()
       return Effect.interruptible(Effect.callback<string>((resume) => {
         const waiter = (exit: string) => {
           this.#fibers.delete(fiber)
@@ -106,6 +105,12 @@ export class Waits {
         const waiters = this.#waiters.get(name) ?? new Set()
         this.#waiters.set(name, waiters.add(waiter))
         this.#fibers.add(fiber)
+        // Registered first: news may have come since the snapshot, and is heard at once.
+        this.listen()
+        const exit = this.#signals.get(name)
+        if (exit !== undefined) {
+          this.add(name, exit)
+        }
         this.touch()
         return Effect.sync(() => {
           this.#fibers.delete(fiber)

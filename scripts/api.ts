@@ -37,7 +37,8 @@ const reachable = (folder: string, entries: ReadonlyArray<string>): ReadonlySet<
     if (seen.has(path)) return
     seen.add(path)
     for (const specifier of specifiers(join(folder, path))) {
-      if (!specifier.startsWith(".")) continue
+      // What is internal is closed to users, and may change without their notice.
+      if (!specifier.startsWith(".") || specifier.includes("internal/")) continue
       walk(relative(folder, resolve(folder, dirname(path), specifier.replace(/\.(ts|js)$/, ".d.ts"))))
     }
   }

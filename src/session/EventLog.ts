@@ -46,6 +46,9 @@ export interface Follower {
   readonly next: Effect.Effect<Page, StoreError>
   /** As `next`, without waiting: the page is empty and not `closed` when there is nothing new. */
   readonly poll: Effect.Effect<Page, StoreError>
+  /** Waits until a `poll` may find news, or until `wake`. */
+  readonly wait: Effect.Effect<void>
+  readonly wake: () => void
   /** Idempotent, synchronous; for `Effect.ensuring`. */
   readonly close: () => void
 }
@@ -100,7 +103,13 @@ export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = E
       (page) => isNews(page) ? Effect.succeed(page) : wait
     )
     const wait = Effect.flatMap(watch.next, () => read)
-    return { next: Effect.suspend(() => drained ? wait : read), poll, close: watch.close }
+    return {
+      next: Effect.suspend(() => drained ? wait : read),
+      poll,
+      wait: watch.next,
+      wake: watch.wake,
+      close: watch.close
+    }
   }
 
   const followStandalone = (session: string, stream: string, afterSeq: number): Follower => {
@@ -119,7 +128,7 @@ export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = E
       poll,
       (page) => isNews(page) ? Effect.succeed(page) : Effect.flatMap(reader.wait, () => next)
     )
-    return { next, poll, close: reader.close }
+    return { next, poll, wait: reader.wait, wake: reader.wake, close: reader.close }
   }
 
   return EventLog.of({
@@ -133,6 +142,8 @@ export const make: Effect.Effect<EventLog["Service"], never, Store | Outbox> = E
         return {
           next: follower.next,
           poll: follower.poll,
+          wait: follower.wait,
+          wake: follower.wake,
           close: () => {
             if (!open) return
             open = false

@@ -53,8 +53,9 @@ export const outboxDigest = "outbox"
 export interface Reader {
   /** Moves what is queued, if this reader is the newest. True when the session has ended. */
   readonly move: Effect.Effect<boolean, StoreError>
-  /** Waits until `move` may have something to do. */
+  /** Waits until `move` may have something to do, or until `wake`. */
   readonly wait: Effect.Effect<void>
+  readonly wake: () => void
   /** Idempotent. */
   readonly close: () => void
 }
@@ -202,12 +203,17 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
       box.readers.at(-1)?.turn.closeUnsafe()
       box.readers.push(reader)
       const watch = store.watch({ _tag: "Stream", stream: outboxOf(session) })
+      const woken = Latch.makeUnsafe(false)
       const isNewest = () => box.readers.at(-1) === reader
       return {
         // Under the lock also without a move: a stream that has two readers is
         // complete for the newer one when the older one's move is done.
         move: box.lock.withPermit(Effect.suspend(() => isNewest() ? move(session, stream) : Effect.succeed(false))),
-        wait: Effect.suspend(() => isNewest() ? watch.next : reader.turn.await),
+        wait: Effect.raceFirst(
+          Effect.suspend(() => isNewest() ? watch.next : reader.turn.await),
+          Effect.andThen(woken.await, woken.close)
+        ).pipe(Effect.asVoid),
+        wake: () => woken.openUnsafe(),
         close: () => {
           watch.close()
           const index = box.readers.indexOf(reader)

@@ -542,6 +542,8 @@ export interface StreamQuery {
  */
 export interface Watch {
   readonly next: Effect.Effect<void>
+  /** Resolves `next` as a change does: for whoever waits for something else beside it. */
+  readonly wake: () => void
   /** Idempotent. Pending `next`s stay pending; interrupt them. */
   readonly close: () => void
 }

@@ -14,7 +14,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Headers from "effect/http/Headers"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Pull from "effect/Pull"
@@ -52,22 +51,6 @@ export const make: Effect.Effect<
   const alarm = yield* Alarm.make(Math.min(1000, keepAlive, heartbeatInterval))
   yield* shutdown.begun.pipe(Effect.andThen(Effect.sync(alarm.ringAll)), Effect.forkScoped)
 
-  /** Waits for the page, but not longer than until `at` or the shutdown. */
-  const wait = (page: Fiber.Fiber<EventLog.Page, StoreError>, at: number): Effect.Effect<void> =>
-    Effect.callback((resume) => {
-      const wake = () => {
-        cancel()
-        unobserve()
-        resume(Effect.void)
-      }
-      const cancel = alarm.set(at, wake)
-      const unobserve = page.addObserver(wake)
-      return Effect.sync(() => {
-        cancel()
-        unobserve()
-      })
-    })
-
   /** What follows `head`, which holds the events up to `afterSeq`. */
   const body = (follow: Reply.Follow, head: string, afterSeq: number): Stream.Stream<Uint8Array> => {
     // Whether the client can come back for the rest: it has seen an id of this stream, or asks for no call's answer.
@@ -82,8 +65,8 @@ export const make: Effect.Effect<
       let silentUntil = openedAt + keepAlive
       let beatAt = beat === undefined ? Infinity : openedAt + heartbeatInterval
       let writtenSeq = afterSeq
-      let awaited: Fiber.Fiber<EventLog.Page, StoreError> | undefined
       let ended = false
+      let cancelAlarm = () => {}
       // The headers leave together with the first chunk, so there is always one.
       let text = head === "" ? comment : head
 
@@ -96,15 +79,7 @@ export const make: Effect.Effect<
 
       const pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, StoreError> = Effect.gen(function*() {
         while (true) {
-          if (awaited !== undefined) {
-            if (awaited.pollUnsafe() !== undefined) {
-              const page = yield* Fiber.join(awaited)
-              awaited = undefined
-              take(page)
-            }
-          } else if (!ended) {
-            take(yield* follower.poll)
-          }
+          if (!ended) take(yield* follower.poll)
           const now = clock.currentTimeMillisUnsafe()
           if (beat !== undefined && !ended && now >= beatAt) {
             const notification = yield* beat(writtenSeq)
@@ -124,12 +99,14 @@ export const make: Effect.Effect<
             ended = true
           }
           if (ended) return yield* Cause.done()
-          awaited ??= yield* Effect.forkChild(follower.next, { startImmediately: true })
-          yield* wait(awaited, Math.min(silentUntil, beatAt))
+          // For an event, the time to break the silence, or the shutdown: no fiber and no timer of its own.
+          cancelAlarm = alarm.set(Math.min(silentUntil, beatAt), follower.wake)
+          yield* follower.wait
+          cancelAlarm()
         }
       })
       return Stream.fromPull(Effect.succeed(pull)).pipe(Stream.ensuring(Effect.sync(() => {
-        awaited?.interruptUnsafe()
+        cancelAlarm()
         follower.close()
       })))
     })).pipe(

@@ -59,11 +59,17 @@ export const makeLog = (options?: LogOptions): Log => {
               poll,
               (read) => read.closed || read.events.length > 0 ? Effect.succeed(read) : Effect.andThen(latch.await, next)
             )
-            return { poll, next, close: () => changed.delete(latch) }
+            return {
+              poll,
+              next,
+              wait: latch.await,
+              wake: () => latch.openUnsafe(),
+              close: () => changed.delete(latch)
+            }
           })
       }),
       Layer.mock(Store)({
-        watch: () => ({ next: Effect.never, close: () => {} }),
+        watch: () => ({ next: Effect.never, wake: () => {}, close: () => {} }),
         events: (_, afterSeq, limit) => Effect.sync(() => ({ ...page(afterSeq, limit), trimmed: false })),
         stream: () =>
           Effect.succeedSome({

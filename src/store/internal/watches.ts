@@ -39,6 +39,7 @@ export const make = (): Watches => {
         // The latch is closed by the fiber that goes on, not by what opens it: a
         // `next` that loses a race in the same turn leaves the change for the next one.
         next: Effect.flatMap(latch.await, () => latch.close).pipe(Effect.asVoid),
+        wake: () => latch.openUnsafe(),
         close: () => {
           const open = byId.get(id)
           if (open !== undefined && open.delete(latch) && open.size === 0) {

@@ -53,5 +53,5 @@ export type Reply =
     readonly id?: JsonRpc.Id | undefined
     readonly headers?: Readonly<Record<string, string>> | undefined
   }
-  /** A status without a body: 200 or 204 of DELETE (S-S7). */
+  /** A status without a body: 204 of DELETE (S-S7), and of a resumed stream that has nothing more (S-R8). */
   | { readonly _tag: "Empty"; readonly status: number }

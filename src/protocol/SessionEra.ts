@@ -239,6 +239,7 @@ export const layer: Layer.Layer<
     const record = found.value
     const page = yield* store.events(record.stream, afterSeq, 1)
     if (page.trimmed) return Refusals.unknownEvent
+    if (page.closed && page.events.every(({ data }) => data === undefined)) return nothingMore
     return follow(session, {
       stream: record.stream,
       token,
@@ -287,6 +288,13 @@ export const layer: Layer.Layer<
 // -----------------------------------------------------------------------------
 
 const acknowledged: Reply = { _tag: "Acknowledged" }
+
+/**
+ * What is not to be resumed again: the status by which event streams say so. At
+ * an empty stream the official clients would ask for more for ever, where they
+ * take only a result for the end of a call.
+ */
+const nothingMore: Reply = { _tag: "Empty", status: 204 }
 
 const json = (id: JsonRpc.Id, answer: JsonRpc.Answer, headers?: Readonly<Record<string, string>>): Reply => ({
   _tag: "Json",

@@ -55,7 +55,7 @@ describe("Last-Event-ID", () => {
         const reply = followed(yield* resume(headers, `${token}:0`))
         assert.deepStrictEqual([reply.token, reply.afterSeq, reply.priming, reply.session], [token, 0, true, undefined])
         assert.strictEqual((yield* readAll(reply)).length, 1)
-        assert.deepStrictEqual(yield* readAll(yield* resume(headers, `${token}:1`)), [])
+        assert.deepStrictEqual(outline(yield* resume(headers, `${token}:1`)), [204])
       }).pipe(Effect.provide(process({ disk })))
     }))
 
@@ -70,6 +70,14 @@ describe("Last-Event-ID", () => {
       assert.isUndefined(reading.pollUnsafe())
       yield* post(headers, notification("notifications/cancelled", { requestId: 1 }))
       assert.deepStrictEqual(yield* Fiber.join(reading), [])
+    }).pipe(Effect.provide(process())))
+
+  it.effect("of a call that was cancelled ends the resuming too (S-R8, S-C6)", () =>
+    Effect.gen(function*() {
+      const headers = yield* connect()
+      const { token } = followed(yield* post(headers, call(1, "wait")))
+      yield* post(headers, notification("notifications/cancelled", { requestId: 1 }))
+      assert.deepStrictEqual(outline(yield* resume(headers, `${token}:0`)), [204])
     }).pipe(Effect.provide(process())))
 
   it.effect("that is malformed, unknown, foreign, trimmed or beyond the end has one answer (S-R7)", () =>

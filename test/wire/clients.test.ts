@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Doors, start, until } from "./fixture.ts"
-import { connectV2, type Elicited, makeCuttableFetch, peers, type Result } from "./peers.ts"
+import { connectV1, connectV2, type Elicited, makeCuttableFetch, peers, type Result } from "./peers.ts"
 
 /** The program says that a resource has changed. */
 const announce = (services: Context.Context<McpServer.McpServer>, uri: string) =>
@@ -289,6 +289,31 @@ for (const [peerName, connect] of peers) {
           assert.strictEqual(textOf(yield* peer.call("echo", { text: "next" })), "next")
           doors.open("step-2")
           assert.strictEqual(doors.arrivals("step-3"), 0)
+        }))
+
+      it.live("does not come back for a stream that has nothing more: a cancelled call, an error (S-R8, S-C6)", () =>
+        Effect.gen(function*() {
+          const { doors, url } = yield* serve
+          const resumed: Array<number> = []
+          const peer = yield* connect(url, {
+            fetch: async (input, init) => {
+              const response = await fetch(input, init)
+              if (new Headers(init?.headers).has("last-event-id")) resumed.push(response.status)
+              return response
+            }
+          })
+          // A stream that ended without an answer is one to be resumed; for SDK v1 an error is no answer.
+          doors.shut("step-1")
+          const controller = new AbortController()
+          const call = yield* Effect.forkChild(Effect.flip(peer.call("walk", { n: 1 }, { signal: controller.signal })))
+          yield* doors.arrived("step-1")
+          controller.abort()
+          yield* Fiber.join(call)
+          yield* until(() => resumed.length > 0)
+          assert.deepStrictEqual(resumed, [204])
+          yield* Effect.flip(peer.call("unknown", {}))
+          if (connect === connectV1) yield* until(() => resumed.length > 1)
+          assert.deepStrictEqual([...new Set(resumed)], [204])
         }))
 
       it.live("ends its session for good (S-S5, S-S7)", () =>

@@ -32,7 +32,7 @@ const bench = Command.make(
       Flag.withDefault(false)
     ),
     rounds: Flag.Int("rounds").pipe(
-      Flag.withDescription("Rounds of each measurement; default 3, with --long 7"),
+      Flag.withDescription("Rounds of each measurement; default 7, with --long 30"),
       Flag.optional
     ),
     profile: Flag.Boolean("profile").pipe(
@@ -47,8 +47,10 @@ const bench = Command.make(
   Effect.fnUntraced(function*({ json, long, only, profile: profiling, rounds: wanted }) {
     const fs = yield* FileSystem.FileSystem
     const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
-    const rounds = wanted._tag === "Some" ? wanted.value : long ? 7 : 3
-    const seconds = long ? 6 : 3
+    // many short windows: what else the machine does then hits all servers alike
+    const rounds = wanted._tag === "Some" ? wanted.value : long ? 30 : 7
+    const seconds = long ? 2 : 1
+    const starts = Math.min(rounds, long ? 9 : 5)
     if (!Machine.available) {
       yield* Console.error("Not Linux: nothing is pinned to a core, and CPU times read 0.")
     }
@@ -63,10 +65,10 @@ const bench = Command.make(
       rows.push(...yield* marginalStep({ rounds, seconds }))
     }
     if (asked("start")) {
-      rows.push(...yield* start({ rounds }))
+      rows.push(...yield* start({ rounds: starts }))
     }
     if (asked("replay")) {
-      rows.push(...yield* replay({ rounds }))
+      rows.push(...yield* replay({ rounds: starts }))
     }
     if (asked("memory")) {
       rows.push(...yield* memory({ sessions: long ? 8000 : 2000 }))

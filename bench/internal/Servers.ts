@@ -23,6 +23,9 @@ export const names: ReadonlyArray<Name> = ["ours", "sdk-v1", "effect"]
 /** Arguments with which a server prints its live heap on SIGUSR2. */
 export const heapProbe = ["--expose-gc", "--import", path("./heapProbe.ts")]
 
+/** Arguments with which a server profiles itself between two SIGUSR2. */
+export const cpuProbe = ["--import", path("./cpuProbe.ts")]
+
 export const serverCore = 0
 export const loadCore = 1
 
@@ -36,7 +39,11 @@ export const dataDir: Effect.Effect<string, never, FileSystem.FileSystem | Scope
 
 export const start = (
   name: Name,
-  options: { readonly dataDir: string; readonly nodeArgs?: ReadonlyArray<string> | undefined }
+  options: {
+    readonly dataDir: string
+    readonly nodeArgs?: ReadonlyArray<string> | undefined
+    readonly env?: Record<string, string> | undefined
+  }
 ): Effect.Effect<
   ServerProcess.ServerProcess,
   never,
@@ -45,6 +52,6 @@ export const start = (
   ServerProcess.start({
     program: programs[name],
     core: serverCore,
-    env: { PORT: "0", DATA_DIR: options.dataDir },
+    env: { ...options.env, PORT: "0", DATA_DIR: options.dataDir },
     nodeArgs: options.nodeArgs
   })

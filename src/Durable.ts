@@ -353,7 +353,7 @@ export const progress = (progress: {
     const token = frame?.run.peer === undefined ? undefined : progressToken(frame.run.peer)
     return frame === undefined || token === undefined
       ? Effect.void
-      : emit(frame, { _tag: "Progress", token, ...progress })
+      : emit(frame, fiber, { _tag: "Progress", token, ...progress })
   })
 
 /**
@@ -372,7 +372,7 @@ export const log = (data: Schema.Json, options?: {
     const frame = Frame.fromFiber(fiber)
     return frame === undefined
       ? Effect.void
-      : emit(frame, { _tag: "Log", level: options?.level ?? "info", logger: options?.logger, data })
+      : emit(frame, fiber, { _tag: "Log", level: options?.level ?? "info", logger: options?.logger, data })
   })
 
 /**

@@ -26,5 +26,5 @@ import type * as Wire from "./Wire.ts"
 export const emit = (notification: Wire.Notification): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const frame = Frame.fromFiber(fiber)
-    return frame === undefined ? Effect.void : emitInFrame(frame, notification)
+    return frame === undefined ? Effect.void : emitInFrame(frame, fiber, notification)
   })

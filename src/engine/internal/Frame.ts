@@ -5,6 +5,7 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { escape } from "./Replay.ts"
 import type { Run } from "./Run.ts"
@@ -20,8 +21,12 @@ export class Frame {
    * attempt that it made fail.
    */
   readonly attempt: string
+  /** The fiber that runs the attempt; the body's is known to the run. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
   #names: Map<string, number> | undefined
   #emissions = 0
+  /** How often fibers beside the frame's own have said the same. */
+  #others: Map<string, number> | undefined
 
   constructor(run: Run, path: string, attempt: string) {
     this.run = run
@@ -42,9 +47,21 @@ export class Frame {
     return count === 1 ? escaped : `${escaped}#${count}`
   }
 
-  /** Key of the next emission: `body/<n>`, or `<step>@<attempt>/<n>`. */
-  nextEmission(): string {
-    return `${this.isBody ? "body/" : this.attempt}${this.#emissions++}`
+  /**
+   * Key of the next emission: `body/<n>`, or `<step>@<attempt>/<n>`. Only what
+   * the frame's own fiber says has an order that a replay repeats; what others
+   * say is known by its content: `body/~<digest>#<n>`.
+   */
+  nextEmission(fiber: Fiber.Fiber<unknown, unknown>, content: string): string {
+    const prefix = this.isBody ? "body/" : this.attempt
+    if (this.isBody ? this.run.isRoot(fiber) : fiber === this.fiber) {
+      return `${prefix}${this.#emissions++}`
+    }
+    const digest = this.run.env.ids.derive("emission", content)
+    const others = this.#others ??= new Map()
+    const count = (others.get(digest) ?? 0) + 1
+    others.set(digest, count)
+    return `${prefix}~${digest}#${count}`
   }
 }
 
@@ -53,6 +70,17 @@ export const CurrentFrame: Context.Reference<Frame | undefined> = Context.Refere
   "effect-durable-mcp/engine/CurrentFrame",
   { defaultValue: () => undefined }
 )
+
+/** Runs an attempt in its frame, whose own fiber is the one that gets here. @internal */
+export const runWithin = <A, E, R>(frame: Frame, attempt: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(
+    Effect.withFiber((fiber) => {
+      frame.fiber = fiber
+      return attempt()
+    }),
+    CurrentFrame,
+    frame
+  )
 
 /** @internal */
 export const fromFiber = (fiber: Fiber.Fiber<unknown, unknown>): Frame | undefined => fiber.getRef(CurrentFrame)

@@ -25,18 +25,27 @@ export class Replay {
     for (const step of steps) {
       this.#steps.set(step.name, step)
     }
+    const paths = new Set<string>()
     for (const step of steps) {
-      if (step.root) {
-        const path = stepOf(step.name)
-        if (path !== undefined && !this.#insideFinished(path)) {
+      const path = stepOf(step.name)
+      if (path !== undefined) {
+        paths.add(path)
+        if (step.root && !this.#insideFinished(path)) {
           this.#unreached.add(path)
         }
       }
     }
+    this.operations = paths.size
   }
 
-  get size(): number {
-    return this.#steps.size
+  /** Durable operations on record; those of a step's attempts are one. */
+  readonly operations: number
+
+  /** Paths of the body's steps and activities that have succeeded. */
+  succeeded(): ReadonlyArray<string> {
+    return Array.from(this.#steps.values())
+      .filter(({ exit, kind, name }) => compensable.has(kind) && isOfBody(name) && isSuccess(exit))
+      .map(({ name }) => name)
   }
 
   get(name: string): StepRecord | undefined {
@@ -134,6 +143,14 @@ export const failure = "%failure"
 
 /** The record of what a replay did not reach. @internal */
 export const warning = "%warning"
+
+/** Kinds of what a compensation can be for. */
+const compensable: ReadonlySet<string> = new Set(["step", "activity"])
+
+const isOfBody = (name: string): boolean =>
+  !name.slice(name.startsWith(`${activities}/`) ? activities.length + 1 : 0).includes("/")
+
+const isSuccess = (exit: string): boolean => (JSON.parse(exit) as { readonly _tag?: unknown })._tag === "Success"
 
 const marks: ReadonlySet<string> = new Set([begin, compensate, failure, warning])
 

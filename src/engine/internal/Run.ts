@@ -23,6 +23,7 @@ import type { Request } from "../Dispatch.ts"
 import { NonDeterminism, StepLimitExceeded } from "../StepError.ts"
 import type { Wire } from "../Wire.ts"
 import * as Asked from "./asked.ts"
+import { Compensations } from "./Compensations.ts"
 import { type Environment, halt } from "./Environment.ts"
 import { CurrentFrame, Frame } from "./Frame.ts"
 import { Instance } from "./Instance.ts"
@@ -115,6 +116,7 @@ export class Run {
   readonly journal: Journal
   readonly waits: Waits
   readonly instance: Instance
+  readonly compensations: Compensations
   readonly context: Context.Context<never>
   /** Questions on the wire that have no answer: path to wire id. */
   readonly openQuestions = new Map<string, string>()
@@ -136,10 +138,15 @@ export class Run {
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The replay only finds out what is to be compensated: nothing new begins. */
   #decided: Conclusion | undefined
+  /** Steps of the body that such a replay has not come to: any of them may have to be compensated. */
+  readonly #toFind: Set<string>
+  /** A fiber of such a replay has come to what is not on record. */
+  #arrived = false
   #unwinding = false
   /** The final commit is under way: too late for any other end. */
   #sealed = false
   #operations: number
+  readonly #watch: Watch | undefined
 
   constructor(env: Environment, options: Options) {
     const record = options.stored?.record
@@ -150,7 +157,8 @@ export class Run {
     this.peer = options.peer
     this.number = record === undefined ? 1 : 2 + record.recoveries + record.signals.length
     this.replay = new Replay.Replay(record?.steps ?? [])
-    this.#operations = this.replay.size
+    this.compensations = new Compensations(this.replay)
+    this.#operations = this.replay.operations
     const onEnd = (ending: Ending) => this.end(ending)
     this.waits = new Waits({
       env,
@@ -169,16 +177,15 @@ export class Run {
       onWatch: (watch) => this.waits.observe(watch),
       onEnd
     })
-    if (options.stored !== undefined) {
-      this.waits.observe(options.stored.watch)
-    }
     this.cancelRequest = record?.cancel
     for (const { kind, exit, key, name } of record?.steps ?? []) {
       if (kind === Asked.kind && Asked.isOpen(exit) && this.waits.get(Asked.answerSignal(name)) === undefined) {
         this.openQuestions.set(name, Asked.wireIdOf(this.id, key))
       }
     }
+    this.#watch = options.stored?.watch
     this.#decided = this.#decidedBefore(record)
+    this.#toFind = this.#decided === undefined ? new Set() : new Set(this.replay.succeeded())
     this.instance = new Instance(this.id, this.program.workflow, () => this.end({ _tag: "Parked" }))
     this.context = env.context.pipe(
       Context.add(WorkflowInstance, this.instance),
@@ -197,14 +204,30 @@ export class Run {
     return this.#decided !== undefined
   }
 
-  /** Ends a replay that has found out what is to be compensated. */
+  /**
+   * Ends a replay that has found out what is to be compensated. Until then this
+   * fiber waits for those beside it.
+   */
   get endDecided(): Effect.Effect<never> {
     return Effect.suspend(() => {
-      if (this.#decided !== undefined) {
-        this.end({ _tag: "Unwinding", conclusion: this.#decided })
-      }
-      return halt
+      this.#arrived = true
+      this.#endWhenFound()
+      return this.ending === undefined ? Effect.interruptible(Effect.never) : halt
     })
+  }
+
+  /** The body has the result of a step that succeeded, and its compensation is known. */
+  found(path: string): void {
+    if (this.#toFind.delete(path) && this.#arrived && this.#toFind.size === 0) {
+      // Stock code registers a compensation when it has the result.
+      this.env.fork(Effect.andThen(Effect.yieldNow, Effect.sync(() => this.#endWhenFound())))
+    }
+  }
+
+  #endWhenFound(): void {
+    if (this.#decided !== undefined && this.#toFind.size === 0) {
+      this.end({ _tag: "Unwinding", conclusion: this.#decided })
+    }
   }
 
   /** It is known what there is to compensate, and under way. */
@@ -224,6 +247,9 @@ export class Run {
   get main(): Effect.Effect<void> {
     return Effect.withFiber((fiber) => {
       this.#fiber = fiber
+      if (this.#watch !== undefined) {
+        this.waits.observe(this.#watch)
+      }
       if (this.#decided !== undefined) {
         // The body may hang in something that the first run was interrupted in.
         this.waits.expectIdle()
@@ -287,6 +313,10 @@ export class Run {
 
   /** Somebody wants the execution to end. */
   cancel(mode: "safe" | "now"): void {
+    if (this.ending !== undefined) {
+      // A park must not say that it was seen.
+      return
+    }
     this.cancelRequest ??= mode
     if (this.#unwinding || this.#decided !== undefined) {
       return
@@ -455,7 +485,7 @@ export class Run {
     if (this.env.isStopping() && !at.inside) {
       return this.stopHere
     }
-    if (++this.#operations > this.env.stepLimit) {
+    if (++this.#operations > this.env.stepLimit && !this.#unwinding) {
       return Effect.die(new StepLimitExceeded({ step: at.path, limit: this.env.stepLimit }))
     }
     return Effect.undefined

@@ -178,23 +178,29 @@ export class Runs {
         watch.close()
         return yield* this.#park(record, "stopped", { _tag: "NotRegistered", workflow: record.workflow })
       }
-      const recoveries = cause.cutOff ? yield* this.#beginRecovery(id) : 0
-      if (recoveries > this.#settings.stuckAfter) {
-        watch.close()
-        return yield* this.#giveUp(record, recoveries)
-      }
-      const run = Effect.matchEffect(registration.load(record), {
-        onFailure: (error) => {
+      const run = Effect.gen({ self: this }, function*() {
+        const recoveries = cause.cutOff ? yield* this.#beginRecovery(id) : 0
+        if (recoveries > this.#settings.stuckAfter) {
           watch.close()
-          return Effect.andThen(
-            Effect.logError(error),
-            this.#park(record, "stuck", { _tag: "NonDeterminism", message: error.message })
-          )
-        },
-        onSuccess: (options) =>
-          Effect.suspend(() => this.#runStored(this.launch({ ...options, id, stored: { record, watch } }), recoveries))
+          return yield* this.#giveUp(record, recoveries)
+        }
+        yield* Effect.matchEffect(registration.load(record), {
+          onFailure: (error) => {
+            watch.close()
+            return Effect.andThen(
+              Effect.logError(error),
+              this.#park(record, "stuck", { _tag: "NonDeterminism", message: error.message })
+            )
+          },
+          onSuccess: (options) =>
+            Effect.suspend(() =>
+              this.#runStored(this.launch({ ...options, id, stored: { record, watch } }), recoveries)
+            )
+        })
       })
-      return yield* recoveries > this.#settings.suspectAfter ? this.#suspects.withPermit(run) : run
+      // Its turn first: while it waits, it is not what ends the process.
+      const isSuspect = cause.cutOff && record.recoveries >= this.#settings.suspectAfter
+      return yield* isSuspect ? this.#suspects.withPermit(run) : run
     })
   }
 

@@ -63,9 +63,12 @@ export class Waits {
 
   /** Uses a watch that was registered before the first snapshot. */
   observe(watch: Watch): void {
-    this.#watch = watch
-    if (this.isWorking || this.isWaiting) {
+    if (this.#watch === undefined) {
+      this.#watch = watch
       this.listen()
+    } else {
+      // Another attempt to put the call on disk.
+      watch.close()
     }
   }
 
@@ -219,7 +222,11 @@ export class Waits {
   }
 
   #take(record: ExecutionRecord | undefined): void {
-    const { onCancel, onEnd } = this.#options
+    const { isEnded, onCancel, onEnd } = this.#options
+    if (isEnded()) {
+      // Nobody waits for it here any more: a park must not say that it was seen.
+      return
+    }
     if (record === undefined || record.result !== undefined) {
       return onEnd({ _tag: "Superseded" })
     }

@@ -32,9 +32,13 @@ export const make = (options: {
   const { dispatch, runs, wire } = options
   const { store } = runs.env
 
-  const begin = (call: Call): Effect.Effect<Accepted, StoreError> =>
+  const begin = (call: Call): Effect.Effect<Accepted, CallRejected | StoreError> =>
     Effect.gen(function*() {
       const { digest, id, request } = call
+      if (runs.get(id) !== undefined) {
+        return yield* start(call)
+      }
+      // From the question above to the launch nothing yields: one run of an id.
       const { principal, session } = request.profile
       const startedAt = runs.env.clock.currentTimeMillisUnsafe()
       const run = runs.launch({
@@ -95,7 +99,7 @@ export const make = (options: {
       if (runs.isStopping) {
         return yield* stopping
       }
-      return yield* runs.get(id) === undefined ? begin(call) : start(call)
+      return yield* begin(call)
     })
 
   const cancel = (id: string): Effect.Effect<void, StoreError> =>

@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Facts from "../../session/Facts.ts"
 import type { StoreError } from "../../store/StoreError.ts"
@@ -12,7 +13,11 @@ import type { Frame } from "./Frame.ts"
 import type { Peer, Run } from "./Run.ts"
 
 /** @internal */
-export const emit = (frame: Frame, notification: Notification): Effect.Effect<void> => {
+export const emit = (
+  frame: Frame,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  notification: Notification
+): Effect.Effect<void> => {
   const { run } = frame
   const { peer } = run
   if (peer === undefined) {
@@ -25,14 +30,14 @@ export const emit = (frame: Frame, notification: Notification): Effect.Effect<vo
         : Effect.void
     case "Log": {
       // Numbered before it is filtered: another level in a later run must not shift the keys.
-      const key = frame.nextEmission()
+      const key = frame.nextEmission(fiber, JSON.stringify(notification))
       return Effect.flatMap(
         isLogged(run, peer, notification.level),
         (logged) => logged ? limited(run, append(run, peer, key, notification)) : Effect.void
       )
     }
     default:
-      return limited(run, append(run, peer, frame.nextEmission(), notification))
+      return limited(run, append(run, peer, frame.nextEmission(fiber, JSON.stringify(notification)), notification))
   }
 }
 

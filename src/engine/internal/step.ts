@@ -16,7 +16,7 @@ import type { StepRecord } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
 import { StepTimedOut } from "../StepError.ts"
 import * as Codec from "./codec.ts"
-import { CurrentFrame, Frame } from "./Frame.ts"
+import { Frame, runWithin } from "./Frame.ts"
 import * as Replay from "./Replay.ts"
 import * as Retry from "./retry.ts"
 import type { Position, Run } from "./Run.ts"
@@ -146,6 +146,8 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
       }
       const ended = yield* run.waits.attempt(runAttempt(step, attempt, policy), () => run.attemptDone())
       if (ended._tag === "Recorded") {
+        // What an earlier run did inside, this one may have done without.
+        run.replay.abandonInside(at.path)
         return yield* recall(step, ended)
       }
       failed = ended.failed
@@ -180,11 +182,14 @@ const runAttempt = (
 ): Effect.Effect<Ended, never, any> => {
   const { at, body, key, options, run } = step
   const name = `${at.attempt}@${attempt}`
-  const inner = typeof body === "function" ? Effect.suspend(() => body({ key, attempt })) : body
+  const inner: Effect.Effect<any, any, any> = runWithin(
+    new Frame(run, `${at.path}/`, `${name}/`),
+    () => typeof body === "function" ? body({ key, attempt }) : body
+  )
   const timed: Effect.Effect<any, any, any> = options.timeout === undefined
     ? inner
     : Effect.timeoutOrElse(inner, { duration: options.timeout, orElse: () => Effect.fail(timedOut) })
-  const whole = Effect.provideService(timed, CurrentFrame, new Frame(run, `${at.path}/`, `${name}/`)).pipe(
+  const whole = timed.pipe(
     Effect.exit,
     Effect.flatMap((exit) => settle(step, attempt, policy, exit))
   )
@@ -218,10 +223,16 @@ const settle = (
 ): Effect.Effect<Ended, never, any> => {
   const { at, options, run } = step
   if (Exit.isSuccess(exit)) {
-    return Effect.flatMap(
+    const recorded = Effect.flatMap(
       Codec.encode(exit.value, options.success, (value) => ({ _tag: "Success", value })),
       (outcome) => record(step, outcome)
     )
+    return options.compensate === undefined
+      ? recorded
+      // What is on disk as done is also known as what is to be undone, whoever interrupts meanwhile.
+      : Effect.uninterruptible(
+        Effect.tap(recorded, (ended) => ended._tag === "Recorded" ? Effect.exit(recall(step, ended)) : Effect.void)
+      )
   }
   if (Cause.hasInterrupts(exit.cause)) {
     return run.ending !== undefined
@@ -293,21 +304,31 @@ const recordFailed = (step: Step, attempt: number, failed: Codec.FailedAttempt):
 
 /** The step is done; what it did is to be undone when the execution fails. */
 const succeed = (step: Step, value: unknown): Effect.Effect<any> => {
-  const { context, options: { compensate }, run } = step
-  return compensate === undefined ? Effect.succeed(value) : Effect.as(
-    Scope.addFinalizerExit(run.instance.scope, (exit) =>
-      Exit.isSuccess(exit) || run.instance.abandoned
-        ? Effect.void
-        // The caller's context has all that the compensation needs.
-        : Effect.provideContext(
-          undo(step, (undone) => compensate(value, exit.cause, undone)),
-          context
-        ) as Effect.Effect<
-          void
-        >),
-    value
+  const { at, context, options: { compensate }, run } = step
+  if (compensate === undefined) {
+    run.found(at.path)
+    return Effect.succeed(value)
+  }
+  const isNew = run.compensations.add(
+    at.path,
+    (cause) =>
+      // The caller's context has all that the compensation needs.
+      Effect.provideContext(undo(step, (undone) => compensate(value, cause, undone)), context) as Effect.Effect<void>
+  )
+  return Effect.map(
+    isNew ? Scope.addFinalizerExit(run.instance.scope, (exit) => undoLatest(run, exit)) : Effect.void,
+    () => {
+      run.found(at.path)
+      return value
+    }
   )
 }
+
+/** There is one finalizer for each compensation; which one is its turn, the record says. */
+const undoLatest = (run: Run, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Exit.isSuccess(exit) || run.instance.abandoned ? Effect.void : run.compensations.take()?.(exit.cause) ?? Effect.void
+  )
 
 /** A step of its own, so that it happens once; one that dies does not keep the others from happening. */
 const undo = (

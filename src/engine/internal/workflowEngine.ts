@@ -317,16 +317,18 @@ const execute = (
   const path = `${Replay.activities}/${attempt === 1 ? name : `${name}@${attempt}`}`
   return Effect.flatMap(run.enter({ path, attempt: path, kind: "activity", root, inside }), (record) => {
     if (record !== undefined) {
+      run.found(path)
       return Effect.succeed(new Workflow.Complete({ exit: Stored.decode(record.exit) }))
     }
     // Its own: what the activity waits for is not the body's.
     const own = new Instance(run.id, run.program.workflow, () => run.end({ _tag: "Parked" }))
     own.interrupted = instance.interrupted
-    const attempted = (activity.executeEncoded as Effect.Effect<unknown, unknown, WorkflowEngine.WorkflowInstance>)
+    const frame = new Frame.Frame(run, `${path}/`, `${path}@${attempt}/`)
+    const body = activity.executeEncoded as Effect.Effect<unknown, unknown, WorkflowEngine.WorkflowInstance>
+    const attempted = Frame.runWithin(frame, () => body)
       .pipe(
         Effect.scoped,
         Effect.provideService(WorkflowEngine.WorkflowInstance, own),
-        Effect.provideService(Frame.CurrentFrame, new Frame.Frame(run, `${path}/`, `${path}@${attempt}/`)),
         Effect.exit,
         Effect.flatMap((exit) => recordActivity(run, path, root, exit))
       )

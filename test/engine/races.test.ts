@@ -1,0 +1,291 @@
+/**
+ * What may come in another order: between fibers of a handler, between a run
+ * that ends and news of it, between processes.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, Effect, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import * as Limits from "../../src/engine/Limits.ts"
+import { Durable } from "../../src/index.ts"
+import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import type { Store } from "../../src/store/Store.ts"
+import { answer, boot, events, record, reply, resultOf, state, turns, until } from "./harness.ts"
+
+const ask = Durable.elicit("pay", { message: "Pay?", schema: Schema.Struct({ ok: Schema.Boolean }) })
+const accept = { action: "accept", content: { ok: true } }
+
+const undoable = (log: Array<string>, name: string, undo: Effect.Effect<void> = Effect.void) =>
+  Durable.step(name, Effect.succeed(name), {
+    compensate: () => Effect.andThen(Effect.sync(() => log.push(`undo ${name}`)), undo)
+  })
+
+describe("while a parked run lets go of what it holds", () => {
+  const parking = Effect.gen(function*() {
+    const parking = yield* Deferred.make<void>()
+    const release = yield* Deferred.make<void>()
+    const letGo = Effect.andThen(Deferred.succeed(parking, undefined), Deferred.await(release))
+    const server = yield* boot({ tool: () => Effect.ensuring(ask, letGo) })
+    const stream = yield* server.call("tool")
+    yield* turns()
+    yield* TestClock.adjust("6 seconds")
+    yield* Deferred.await(parking)
+    return { server, stream, release: Effect.andThen(turns(), Deferred.succeed(release, undefined)) }
+  })
+
+  it.effect("an answer is not lost", () =>
+    Effect.gen(function*() {
+      const { release, server, stream } = yield* parking
+      yield* reply(server, stream, "pay", accept)
+      yield* release
+      assert.deepStrictEqual(yield* answer(server, stream), { _tag: "Accepted", content: { ok: true } })
+    }))
+
+  it.effect("a cancel is not lost", () =>
+    Effect.gen(function*() {
+      const { release, server, stream } = yield* parking
+      yield* server.calls.cancel(stream)
+      yield* release
+      assert.strictEqual(yield* answer(server, stream), "cancelled")
+    }))
+})
+
+describe("log messages of concurrent fibers", () => {
+  const logs = (name: string, within: (effect: Effect.Effect<unknown>) => Effect.Effect<unknown>) =>
+    it.effect(`${name}: none is lost or doubled by a replay in another order`, () =>
+      Effect.gen(function*() {
+        const disk = MemoryStore.makeDisk()
+        let runs = 0
+        const handlers = {
+          tool: () =>
+            Effect.gen(function*() {
+              const run = ++runs
+              yield* Durable.log("before")
+              yield* within(Effect.gen(function*() {
+                yield* Durable.log("inside")
+                yield* Effect.all([
+                  Effect.andThen(run === 1 ? Effect.void : turns(3), Durable.log("a")),
+                  Effect.andThen(run === 1 ? Effect.never : Effect.void, Durable.log("b")),
+                  Effect.andThen(run === 1 ? Effect.void : turns(3), Durable.log("a"))
+                ], { concurrency: "unbounded" })
+                yield* Durable.log("after")
+              }))
+            })
+        }
+        const first = yield* boot(handlers, { disk })
+        const stream = yield* first.call("tool")
+        yield* turns()
+        yield* first.kill
+        const second = yield* boot(handlers, { disk })
+        yield* answer(second, stream)
+        assert.deepStrictEqual(
+          (yield* events(second, stream)).filter(({ data }) => data._tag === "Log").map(({ data }) => data.data),
+          ["before", "inside", "a", "a", "b", "after"]
+        )
+      }))
+
+  logs("in the body", (effect) => effect)
+  logs("in a step", (effect) => Durable.step("step", Effect.asVoid(effect)))
+  logs(
+    "in a step with a timeout",
+    (effect) => Effect.orDie(Durable.step("step", Effect.asVoid(effect), { timeout: "1 day" }))
+  )
+})
+
+describe("compensations of concurrent steps", () => {
+  it.effect("last first is what was recorded last, also where a replay reaches it first", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const log: Array<string> = []
+      let runs = 0
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            const run = ++runs
+            yield* Effect.all([
+              Effect.andThen(
+                run === 1 ? turns(10) : Effect.void,
+                undoable(log, "a", run === 1 ? Effect.never : Effect.void)
+              ),
+              undoable(log, "b")
+            ], { concurrency: 2 })
+            return yield* Effect.fail("no")
+          })
+      }
+      const first = yield* boot(handlers, { disk })
+      const stream = yield* first.call("tool")
+      yield* turns()
+      yield* first.kill
+      const second = yield* boot(handlers, { disk })
+      assert.deepStrictEqual(yield* answer(second, stream), { failed: "no" })
+      assert.deepStrictEqual(log, ["undo a", "undo a", "undo b"])
+    }))
+
+  const decided = (name: string, end: Effect.Effect<never, string>, cancels: boolean) =>
+    it.effect(`${name}: none is lost where the replay comes to a step that was cut off first`, () =>
+      Effect.gen(function*() {
+        const disk = MemoryStore.makeDisk()
+        const log: Array<string> = []
+        let runs = 0
+        const handlers = {
+          tool: () =>
+            Effect.suspend(() => {
+              const undo = ++runs === 1 ? Effect.never : Effect.void
+              return Effect.all([
+                Durable.step("slow", Effect.never),
+                Effect.andThen(Effect.andThen(turns(3), undoable(log, "a", undo)), end)
+              ], { concurrency: 2 })
+            })
+        }
+        const first = yield* boot(handlers, { disk })
+        const stream = yield* first.call("tool")
+        yield* turns()
+        if (cancels) yield* first.calls.cancel(stream)
+        yield* turns()
+        yield* first.kill
+        const second = yield* boot(handlers, { disk })
+        assert.deepStrictEqual(yield* answer(second, stream), cancels ? "cancelled" : { failed: "no" })
+        assert.deepStrictEqual(log, ["undo a", "undo a"])
+      }))
+
+  decided("of a call that failed", Effect.fail("no"), false)
+  decided("of a call that was cancelled", Effect.never, true)
+
+  it.effect("a cancel that comes while a step's result is on its way to disk undoes the step", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const gate = yield* Deferred.make<void>()
+      const sent = yield* Deferred.make<void>()
+      // A queued commit happens, whoever waits for it.
+      const wrap = (inner: Store["Service"]): Store["Service"] => ({
+        ...inner,
+        commit: (writes) =>
+          writes.some((write) => write._tag === "RecordStep" && write.name === "a")
+            ? Effect.gen(function*() {
+              yield* Deferred.succeed(sent, undefined)
+              const outcome = yield* Deferred.make<any, any>()
+              yield* Effect.forkDetach(
+                Deferred.into(Effect.andThen(Deferred.await(gate), inner.commit(writes)), outcome)
+              )
+              return yield* Deferred.await(outcome)
+            })
+            : inner.commit(writes)
+      })
+      const server = yield* boot({
+        tool: () => Effect.andThen(Effect.andThen(Durable.step("first", Effect.void), undoable(log, "a")), Effect.never)
+      }, { wrap })
+      const stream = yield* server.call("tool")
+      yield* Deferred.await(sent)
+      yield* server.calls.cancel(stream)
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual(yield* answer(server, stream), "cancelled")
+      assert.deepStrictEqual(log, ["undo a"])
+    }))
+})
+
+describe("limits", () => {
+  const limit = (steps: number) => Context.make(Limits.StepLimit, steps) as Context.Context<never>
+
+  it.effect("compensations are no steps of the handler: they run beyond its limit", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const server = yield* boot({
+        tool: () => Effect.all([undoable(log, "a"), undoable(log, "b"), Durable.step("c", Effect.void)])
+      }, { limits: limit(2) })
+      assert.property(yield* answer(server, yield* server.call("tool")), "failed")
+      assert.deepStrictEqual(log, ["undo b", "undo a"])
+    }))
+
+  it.effect("a replay counts steps, not the attempts on disk", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      let runs = 0
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            const run = ++runs
+            yield* Durable.step("a", ({ attempt }) => attempt < 3 ? Effect.fail("no") : Effect.void, {
+              error: Schema.String,
+              retry: 5
+            })
+            if (run === 1) return yield* Effect.never
+            yield* Durable.step("b", Effect.void)
+            return "done"
+          })
+      }
+      const first = yield* boot(handlers, { disk, limits: limit(2) })
+      const stream = yield* first.call("tool")
+      yield* turns()
+      yield* TestClock.adjust("1 second")
+      yield* turns()
+      yield* TestClock.adjust("1 second")
+      yield* until(record(first, stream), (found) => found?.steps.length === 3)
+      yield* first.kill
+      const second = yield* boot(handlers, { disk, limits: limit(2) })
+      assert.strictEqual(yield* answer(second, stream), "done")
+    }))
+})
+
+describe("recoveries", () => {
+  it.effect("a suspect that waits for its turn is not punished for what another one does", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      let boots = 1
+      const handlers = {
+        poison: () => Effect.never,
+        innocent: () => Effect.suspend(() => boots < 5 ? Effect.never : Effect.succeed("done"))
+      }
+      let server = yield* boot(handlers, { disk })
+      const poison = yield* server.call("poison", { id: "a" })
+      const innocent = yield* server.call("innocent", { id: "b" })
+      while ((yield* state(server, poison)) === "running") {
+        assert.isBelow(++boots, 20)
+        yield* server.kill
+        server = yield* boot(handlers, { disk })
+        yield* turns()
+      }
+      assert.strictEqual(yield* state(server, poison), "stuck")
+      assert.strictEqual(yield* answer(server, innocent), "done")
+    }))
+
+  it.effect("a step that does without its inner step the second time gives no alarm", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      let runs = 0
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            const run = ++runs
+            yield* Durable.step(
+              "outer",
+              run === 1 ? Effect.andThen(Durable.step("inner", Effect.void), Effect.never) : Effect.void
+            )
+            yield* Durable.step("next", Effect.void)
+            return "done"
+          })
+      }
+      const first = yield* boot(handlers, { disk })
+      const stream = yield* first.call("tool")
+      yield* turns()
+      yield* first.kill
+      const second = yield* boot(handlers, { disk })
+      assert.strictEqual(yield* answer(second, stream), "done")
+    }))
+})
+
+it.effect("an operator's cancel reaches a handler that waits for nothing of ours", () =>
+  Effect.gen(function*() {
+    const disk = MemoryStore.makeDisk()
+    const first = yield* boot({ tool: () => Effect.never }, { disk })
+    const stream = yield* first.call("tool")
+    const other = yield* first.call("tool", { id: "other" })
+    yield* turns()
+    assert.isTrue(yield* first.executions.cancel(stream))
+    assert.strictEqual(yield* answer(first, stream), "cancelled")
+    yield* first.kill
+    const second = yield* boot({ tool: () => Effect.never }, { disk })
+    yield* turns()
+    assert.isTrue(yield* second.executions.cancel(other))
+    assert.deepStrictEqual(yield* until(resultOf(second, other), (result) => result !== undefined), {
+      _tag: "Cancelled"
+    })
+  }))

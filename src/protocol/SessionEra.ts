@@ -97,7 +97,7 @@ export const layer: Layer.Layer<
     yield* sessions.end(session)
     yield* outbox.end(session)
     yield* retention.cancelCalls(session)
-  })
+  }, Effect.uninterruptible) // a client that does not wait for the answer has left all the same
 
   /** Checked once for each time a session comes into memory. */
   const kept = new WeakSet<Session>()

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer } from "effect"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { Calls } from "../../src/engine/Calls.ts"
 import * as Facts from "../../src/session/Facts.ts"
 import * as Limits from "../../src/session/Limits.ts"
@@ -79,6 +79,20 @@ describe("initialize", () => {
       assert.deepStrictEqual(outline(yield* post({}, request(1, "initialize", [1]))), [200, -32602, 1])
       assert.strictEqual((yield* store.stream({ id: "x" }))._tag, "None")
     }).pipe(Effect.provide(process())))
+
+  it.effect("opens no session when its params are longer than the limit", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const { params } = initializeRequest("2025-11-25")
+      const size = JSON.stringify(params).length
+      const long = { ...params as {}, _meta: { pad: "x".repeat(200 - size) } }
+      const reply = yield* post({}, request(1, "initialize", long))
+      assert(reply._tag === "Json")
+      assert.strictEqual(JSON.parse(reply.body).error.code, -32602)
+      assert.isUndefined(reply.headers)
+      assert.deepStrictEqual(yield* Stream.runCollect(store.sessions({ ended: false })), [])
+      yield* connect()
+    }).pipe(Effect.provide(process().pipe(Layer.provide(Layer.succeed(Limits.InitializeSize, 200))))))
 
   it.effect("is refused on a live session, and 404 on one that is gone (S-L9, S-S5)", () =>
     Effect.gen(function*() {
@@ -537,6 +551,21 @@ describe("DELETE", () => {
       )
       assert.deepStrictEqual(outline(yield* post(headers, call(1, "wait"))), [404, -32600, 1])
       assert.strictEqual(world.cancelled.length, 1)
+    }).pipe(Effect.provide(process())))
+
+  it.effect("is carried out also where the client does not wait for it (S-S8)", () =>
+    Effect.gen(function*() {
+      const world = yield* World
+      const headers = yield* connect()
+      const standalone = yield* get(headers)
+      yield* post(headers, call(1, "wait"))
+      const reading = yield* Effect.forkChild(readAll(standalone))
+      yield* Effect.yieldNow
+      const removing = yield* Effect.forkChild(remove(headers))
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(removing)
+      assert.strictEqual(world.cancelled.length, 1)
+      assert.deepStrictEqual(yield* Fiber.join(reading), [])
     }).pipe(Effect.provide(process())))
 
   it.effect("calls that a crash saved from it are cancelled at the next start", () =>

@@ -71,6 +71,7 @@ export const layer = (
       switch (method) {
         case "POST": {
           if (!Admission.isJson(headers["content-type"])) return refused.contentType
+          if (!Admission.isIdentity(headers["content-encoding"])) return refused.contentEncoding
           const { accept } = headers
           return Admission.accepts(accept, "application/json") && Admission.accepts(accept, "text/event-stream")
             ? undefined
@@ -171,6 +172,7 @@ const refused = {
   host: refuse(403, "Host is not allowed"),
   method: refuse(405, "Method is not allowed", { headers: { allow: "GET, POST, DELETE" } }),
   contentType: refuse(415, "Content-Type must be application/json in UTF-8"),
+  contentEncoding: refuse(415, "Content-Encoding must be absent", { headers: { "accept-encoding": "identity" } }),
   acceptPost: refuse(406, "Accept must list application/json and text/event-stream"),
   acceptGet: refuse(406, "Accept must list text/event-stream"),
   size: refuse(413, "Request body is too large"),

@@ -135,6 +135,16 @@ describe("Http", () => {
         }))
     }
 
+    it.effect("a compressed body is 415, and told what is taken (S-P9)", () =>
+      Effect.gen(function*() {
+        for (const encoding of ["gzip", "br", "identity, gzip"]) {
+          const received = yield* request(post(ping, { "content-encoding": encoding }))
+          assertRefused(received, 415)
+          assert.strictEqual(received.headers.get("accept-encoding"), "identity")
+        }
+        assert.strictEqual((yield* request(post(ping, { "content-encoding": "identity" }))).status, 200)
+      }))
+
     for (
       const [accept, allowed] of [
         ["application/json, text/event-stream", true],

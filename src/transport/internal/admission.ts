@@ -53,6 +53,10 @@ export const isJson = (contentType: string | undefined): boolean => {
   })
 }
 
+/** Whether the body is as it was written: a compressed one could be far larger than the limit. */
+export const isIdentity = (contentEncoding: string | undefined): boolean =>
+  contentEncoding === undefined || contentEncoding.trim().toLowerCase() === "identity"
+
 /** What the official clients send. */
 const usual = "application/json, text/event-stream"
 

@@ -41,7 +41,7 @@ describe("sleep", () => {
       assert.strictEqual(runs, 2)
     }))
 
-  it.effect("that passed while the process was down ends at once", () =>
+  it.effect("that passed while the process was down ends at once (D-3)", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()
       const handlers = { tool: () => Effect.as(Durable.sleep("nap", "1 hour"), "up") }
@@ -80,7 +80,7 @@ describe("questions", () => {
       assert.strictEqual(runs, 1)
     }))
 
-  it.effect("have ids of execution and key, and the first answer is final", () =>
+  it.effect("have ids of execution and key, and the first answer is final (D-5)", () =>
     Effect.gen(function*() {
       const server = yield* boot({ tool: () => Effect.andThen(ask("pay"), ask("pay")) })
       const stream = yield* server.call("tool")
@@ -131,7 +131,7 @@ describe("questions", () => {
       assert.deepStrictEqual(yield* keys(second, stream), ["question/pay", "result"])
     }))
 
-  it.effect("time out: the handler gets a tag, the client a cancellation", () =>
+  it.effect("time out: the handler gets a tag, the client a cancellation (S-L7)", () =>
     Effect.gen(function*() {
       const server = yield* boot({ tool: () => ask("pay", "10 minutes") })
       const stream = yield* server.call("tool")

@@ -91,7 +91,7 @@ const check = Effect.fnUntraced(function*(heard: Heard, where: string) {
 })
 
 describe("a crash within any commit", () => {
-  it.effect("takes back nothing that the client was told", () =>
+  it.effect("takes back nothing that the client was told (D-0, D-1)", () =>
     Effect.gen(function*() {
       let crashes = 0
       let complete = false

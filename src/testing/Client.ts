@@ -215,7 +215,10 @@ export const make: (options: Options) => Effect.Effect<
       const { connection, response } = yield* send(resuming === undefined ? post(message) : resume(resuming))
       if (resuming !== undefined && response.status === 204) {
         // A call that was cancelled.
-        return { headers: response.headers, answer: { error: { code: 204, message: "The call ended without an answer" } } }
+        return {
+          headers: response.headers,
+          answer: { error: { code: 204, message: "The call ended without an answer" } }
+        }
       }
       const media = response.headers.get("content-type") ?? ""
       if (response.status !== 200 || media.startsWith("application/json")) {

@@ -246,6 +246,33 @@ describe("users' workflows", () => {
       assert.deepStrictEqual(log, ["undo a"])
     }))
 
+  it.effect("interrupt: safe stands over a crash, also where what it waited for has come since", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const log: Array<string> = []
+      const Job = Workflow.make("Job", { payload: { id: Schema.String }, idempotencyKey: ({ id }) => id })
+      const workflows = Job.toLayer(() =>
+        Effect.gen(function*() {
+          yield* Durable.step("a", Effect.void, {
+            compensate: () => Effect.suspend(() => log.push("undo a") === 1 ? Effect.never : Effect.void)
+          })
+          yield* Durable.sleep("long", "1 day")
+          yield* Durable.step("b", Effect.sync(() => void log.push("b")))
+        })
+      )
+      const first = yield* boot({}, { disk, workflows })
+      const id = yield* onEngine(first, Job.execute({ id: "1" }, { discard: true }))
+      yield* reached(first, id, "long")
+      yield* onEngine(first, Job.interrupt(id))
+      yield* until(Effect.sync(() => log.length), (length) => length === 1)
+      yield* TestClock.adjust("2 days")
+      yield* turns()
+      yield* first.kill
+      const second = yield* boot({}, { disk, workflows })
+      yield* until(state(second, id), (state) => state === "completed")
+      assert.deepStrictEqual(log, ["undo a", "undo a"])
+    }))
+
   it.effect("a child's end wakes its parked parent", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()

@@ -329,10 +329,17 @@ export class Run {
   #decidedBefore(record: ExecutionRecord | undefined): Conclusion | undefined {
     const failed = this.replay.get(Replay.failure)
     return failed !== undefined
-      ? decodeDecision(failed.exit)
+      ? this.#decodeDecision(failed.exit)
       : record?.cancel === "now"
       ? this.program.cancelled
       : undefined
+  }
+
+  #decodeDecision(text: string): Conclusion {
+    const { answer, outcome, result } = JSON.parse(text) as Pick<Conclusion, "answer" | "outcome" | "result">
+    return outcome === "Cancelled"
+      ? this.program.cancelled
+      : { outcome, exit: Exit.fail(answer ?? result), answer, result }
   }
 
   #onIdle(): void {
@@ -357,7 +364,7 @@ export class Run {
     if (this.instance.scope.state._tag === "Empty") {
       return this.#finish(conclusion)
     }
-    if (conclusion.outcome === "Failed") {
+    if (conclusion.outcome === "Failed" || (conclusion.outcome === "Cancelled" && this.cancelRequest === "safe")) {
       // The decision first: a replay must not come to another one with half of the compensations done.
       return this.#decide(conclusion).pipe(
         Effect.catch(() => this.#decide({ ...this.program.tooLarge, exit: conclusion.exit })),
@@ -371,8 +378,10 @@ export class Run {
   }
 
   #decide(conclusion: Conclusion): Effect.Effect<Conclusion, StoreError> {
-    const { answer, result } = conclusion
-    const exit = JSON.stringify({ answer, result })
+    const { answer, outcome, result } = conclusion
+    const exit = JSON.stringify({ answer, outcome, result })
+    // Too late for a cancel: it would be another decision.
+    this.#unwinding = true
     return Effect.as(this.journal.record({ path: Replay.failure, kind: "failure", root: true, exit }), conclusion)
   }
 
@@ -534,9 +543,4 @@ export class Run {
         : Effect.void
     )
   }
-}
-
-const decodeDecision = (text: string): Conclusion => {
-  const { answer, result } = JSON.parse(text) as Pick<Conclusion, "answer" | "result">
-  return { outcome: "Failed", exit: Exit.fail(answer ?? result), answer, result }
 }

@@ -80,7 +80,8 @@ export class Wire extends Context.Service<Wire, {
   readonly notification: (version: string, notification: Notification) => Effect.Effect<string | undefined>
   /**
    * JSON text of the request under `wireId`, or `undefined` where the version
-   * or the client's capabilities do not allow it (S-E1, S-A1, S-O1).
+   * or the client's capabilities do not allow it (S-E1, S-A1, S-O1). Dies of a
+   * question that is wrong in itself (S-A2).
    */
   readonly question: (request: Request, wireId: string, question: Question) => Effect.Effect<string | undefined>
   /** Reads the client's answer to a question. */

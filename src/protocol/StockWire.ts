@@ -14,6 +14,7 @@ import { type Notification, type Question, type Reply, Wire } from "../engine/Wi
 import { makeClients } from "./internal/client.ts"
 import { toForm0618 } from "./internal/elicitationForm.ts"
 import * as Exchange from "./internal/exchange.ts"
+import { flawOf } from "./internal/toolLoop.ts"
 import { Stock } from "./stock.ts"
 
 /**
@@ -39,6 +40,11 @@ export const layer: Layer.Layer<Wire, never, Stock> = Layer.effect(Wire)(Effect.
       const { adapter } = stock.at(request.version)
       if (request.canAsk === false) {
         return undefined
+      }
+      const flaw = question._tag === "Sample" ? flawOf(question.params) : undefined
+      if (flaw !== undefined) {
+        // No client can do anything with it, so it is the handler's defect.
+        return yield* Effect.die(new Error(flaw))
       }
       const client = yield* clientOf(request.version, request.profile)
       const sent = yield* Exchange.request(adapter, client.protocol, asking(request, question))

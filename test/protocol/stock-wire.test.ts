@@ -292,6 +292,46 @@ layer(Live)("StockWire", (it) => {
       }))
   })
 
+  describe("tools in a sampling request", () => {
+    const use = (id: string) => ({ type: "tool_use", id, name: "t", input: {} })
+    const result = (toolUseId: string) => ({ type: "tool_result", toolUseId, content: [] })
+    const text = { type: "text", text: "Hi" }
+    const sampled = (...messages: ReadonlyArray<Schema.Json>) =>
+      asked(requestOf("2025-11-25"), {
+        _tag: "Sample",
+        params: { messages, maxTokens: 10, tools: [{ name: "t", inputSchema: { type: "object" } }] }
+      })
+    const user = (content: Schema.Json) => ({ role: "user", content })
+    const model = (content: Schema.Json) => ({ role: "assistant", content })
+
+    it.effect("go out where each use has its result in the next message (S-A2)", () =>
+      Effect.gen(function*() {
+        const loops = [
+          [user(text), model(use("a")), user(result("a"))],
+          [user(text), model([text, use("a"), use("b")]), user([result("b"), result("a")]), model(text), user(text)],
+          [user(text), model([use("a")]), user([result("a")]), model(use("b")), user(result("b"))]
+        ]
+        for (const loop of loops) {
+          assert.strictEqual((yield* sampled(...loop)).params.messages.length, loop.length)
+        }
+      }))
+
+    it.effect("are a defect of the handler otherwise (S-A2)", () =>
+      Effect.gen(function*() {
+        const flaws = [
+          [[user(text), model(use("a"))], "The tool_use a"],
+          [[user(text), model(use("a")), user(text)], "The tool_use a"],
+          [[user(text), model([use("a"), use("b")]), user(result("a"))], "The tool_use b"],
+          [[user(text), model(use("a")), user(text), user(result("a"))], "The tool_use a"],
+          [[user(text), model(use("a")), user([result("a"), text])], "nothing but tool_results"]
+        ] as const
+        for (const [messages, message] of flaws) {
+          const exit = yield* Effect.exit(sampled(...messages))
+          assert.include(String(exit), message)
+        }
+      }))
+  })
+
   describe("answers", () => {
     const read = (version: string, question: Question, answer: Schema.Json) =>
       Effect.flatMap(Wire, (wire) => wire.reply(requestOf(version), question, { result: answer }))

@@ -1,15 +1,17 @@
 /**
- * Where commits run: on the main thread, as `SqliteStore` does, or in a worker
- * thread, behind the same queue. `node bench/commit.ts` prints one row for each
- * disk and number of callers; about 40 s a round. On a busy machine, as root:
- * `chrt -f 10 node bench/commit.ts`, which goes before all others.
+ * Where commits run and who waits for the disk, behind the same queue: the main
+ * thread does both; the main thread commits and the thread pool waits, as
+ * `SqliteStore` does; or a worker thread does both. `node bench/commit.ts` prints
+ * one row for each disk and number of callers; about a minute a round. On a busy
+ * machine, as root: `chrt -f 10 node bench/commit.ts`, which goes before all
+ * others.
  */
 import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type { Measured, Settings } from "./commit/Cell.ts"
 
 const rounds = Number(process.argv[2] ?? 2)
-const threads = ["main", "worker"] as const
+const threads = ["main", "pool", "worker"] as const
 
 const run = (settings: Settings): Measured =>
   JSON.parse(
@@ -35,13 +37,13 @@ const columns: ReadonlyArray<readonly [title: string, of: (measured: Measured) =
   ["others' cores", (measured) => measured.otherCores, 2]
 ]
 
-console.log(`| disk | callers | ${columns.map(([title]) => `${title} main / worker`).join(" | ")} |`)
+console.log(`| disk | callers | ${columns.map(([title]) => `${title} main / pool / worker`).join(" | ")} |`)
 console.log(`|---|---|${columns.map(() => "---|").join("")}`)
 for (const diskMs of [0, 2, 20]) {
   for (const connections of [1, 16, 64]) {
-    const results = { main: [] as Array<Measured>, worker: [] as Array<Measured> }
+    const results = { main: [] as Array<Measured>, pool: [] as Array<Measured>, worker: [] as Array<Measured> }
     for (let round = 0; round < rounds; round++) {
-      // Interleaved, so that both meet the same disturbance.
+      // Interleaved, so that all meet the same disturbance.
       for (const thread of threads) {
         results[thread].push(run({ thread, connections, diskMs, seconds: 1.5, otherWorkUs: 150 }))
       }

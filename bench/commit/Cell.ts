@@ -17,13 +17,15 @@ import { Worker } from "node:worker_threads"
 import type { Commit } from "../../src/store/internal/commitQueue.ts"
 import { fromBackend } from "../../src/store/internal/fromBackend.ts"
 import * as Backend from "../../src/store/internal/sqliteBackend.ts"
+import * as SqliteCommit from "../../src/store/internal/sqliteCommit.ts"
 import type { Outcome, Store, Write } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
 import * as Machine from "../internal/Machine.ts"
 import * as Disk from "./Disk.ts"
 
 export interface Settings {
-  readonly thread: "main" | "worker"
+  /** Who commits and who waits for the disk: `main` and `worker` do both; `pool` commits on the main thread and lets the thread pool sync. */
+  readonly thread: "main" | "pool" | "worker"
   readonly connections: number
   readonly seconds: number
   /** Waited in the committing thread after each COMMIT, in milliseconds. */
@@ -60,7 +62,25 @@ const counted = (commit: Commit): Commit => (batch, now, done) => {
   commit(batch, now, done)
 }
 
-/** Commits in this thread, as the store does. */
+/** Commits in this thread and syncs in the thread pool, as the store does. */
+const onPool = () => {
+  const { backend, file } = Disk.open(filename, 0, false)
+  const log = SqliteCommit.logSync(file.file)
+  const commit = SqliteCommit.make(backend, filename, {
+    ...log,
+    sync: (done) => log.sync((error) => settings.diskMs === 0 ? done(error) : setTimeout(done, settings.diskMs, error))
+  })
+  return Promise.resolve({
+    backend,
+    commit,
+    close: () => {
+      log.close()
+      file.close()
+    }
+  })
+}
+
+/** Commits and syncs in this thread. */
 const onMain = () => {
   const { backend, file } = Disk.open(filename, settings.diskMs)
   const commit: Commit = (batch, now, done) =>
@@ -177,7 +197,7 @@ const measure = Effect.fnUntraced(function*(store: Store["Service"]) {
   return measured
 })
 
-const { backend, close, commit } = await (settings.thread === "main" ? onMain() : onWorker())
+const { backend, close, commit } = await { main: onMain, pool: onPool, worker: onWorker }[settings.thread]()
 try {
   const measured = await Effect.runPromise(
     fromBackend(backend, { commit: counted(commit) }).pipe(

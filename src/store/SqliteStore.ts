@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { fromBackend } from "./internal/fromBackend.ts"
 import * as Backend from "./internal/sqliteBackend.ts"
+import * as Commit from "./internal/sqliteCommit.ts"
 import * as Errors from "./internal/sqliteErrors.ts"
 import * as File from "./internal/sqliteFile.ts"
 import * as Schema from "./internal/sqliteSchema.ts"
@@ -32,7 +33,7 @@ export interface Options {
   readonly filename: string
   /**
    * What a commit waits for. `"FULL"`: the disk, so that it survives a loss of
-   * power. `"NORMAL"`: the operating system; a loss of power can take the last
+   * power; the event loop goes on meanwhile. `"NORMAL"`: the operating system; a loss of power can take the last
    * commits, never part of one. Default `"FULL"`.
    */
   readonly synchronous?: "FULL" | "NORMAL" | undefined
@@ -64,7 +65,20 @@ export const make = Effect.fnUntraced(function*(
     }),
     (file) => Effect.sync(file.close)
   )
-  return yield* fromBackend(Backend.make(file), { maxPayloadBytes: options.maxPayloadBytes })
+  const backend = Backend.make(file)
+  const log = options.synchronous === "NORMAL" || options.filename === File.memory
+    ? undefined
+    : yield* Effect.acquireRelease(
+      Effect.try({
+        try: () => Commit.logSync(file.file),
+        catch: (cause) => Errors.fromCause(options.filename, cause)
+      }),
+      (log) => Effect.sync(log.close)
+    )
+  return yield* fromBackend(backend, {
+    maxPayloadBytes: options.maxPayloadBytes,
+    commit: log === undefined ? undefined : Commit.make(backend, file.file, log)
+  })
 })
 
 /**

@@ -17,7 +17,7 @@ const TypeId = "~effect-durable-mcp/store/StoreError"
  * - `InUse`: another process holds the file.
  * - `PayloadTooLarge`: a value exceeds `maxPayloadBytes`.
  * - `InvalidText`: a key, id or name holds what the store cannot keep (NUL, lone surrogates, empty, too long).
- * - `Fenced`: this process no longer owns the store; nothing can be written.
+ * - `Fenced`: this process no longer owns the store, or its disk did not confirm a write; nothing can be written.
  * - `Io`: anything else that the backend reports.
  *
  * @category models

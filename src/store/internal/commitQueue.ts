@@ -56,6 +56,10 @@ export interface CommitQueue {
   readonly submit: (writes: NonEmptyReadonlyArray<Write>) => Effect.Effect<void, StoreError>
   /** Why this store takes nothing any more. */
   readonly closed: () => StoreError | undefined
+  /** Whether everything that was applied is durable. Always, where a commit calls back at once. */
+  readonly isSettled: () => boolean
+  /** Waits for the batch under way. */
+  readonly settled: Effect.Effect<void>
 }
 
 interface Entry {
@@ -98,6 +102,8 @@ export const make = Effect.fnUntraced(function*(options: {
   let retry: Fiber.Fiber<void> | undefined
   let closed: StoreError | undefined
   let onIdle: (() => void) | undefined
+  /** Readers of what may not be durable yet. */
+  let unsettled: Array<() => void> = []
 
   const overBacklog = (writes = 0, size = 0): boolean =>
     pendingWrites + writes > backlog.writes || pendingSize + size > backlog.size
@@ -135,6 +141,11 @@ export const make = Effect.fnUntraced(function*(options: {
         acknowledge(batch, committed.success)
       } else {
         failed(batch, committed.failure)
+      }
+      const readers = unsettled
+      unsettled = []
+      for (const resume of readers) {
+        resume()
       }
     })
   }
@@ -263,6 +274,14 @@ export const make = Effect.fnUntraced(function*(options: {
         waiting.add(resume)
         return Effect.sync(() => waiting.delete(resume))
       }),
-    closed: () => closed
+    closed: () => closed,
+    isSettled: () => !underWay,
+    settled: Effect.callback((resume) => {
+      if (!underWay) {
+        return resume(Effect.void)
+      }
+      // an interrupted reader is resumed for nothing
+      unsettled.push(() => resume(Effect.void))
+    })
   }
 })

@@ -152,10 +152,23 @@ export const fromBackend = Effect.fnUntraced(function*(
     onApplied
   })
 
+  /** What a commit under way has applied is read, but said only when it is durable. Nothing may be said at once. */
   const read = <A>(f: () => A): Effect.Effect<A, StoreError> =>
     Effect.suspend(() => {
       const closed = queue.closed()
-      return closed === undefined ? Effect.fromResult(attempt(f)) : Effect.fail(closed)
+      if (closed !== undefined) {
+        return Effect.fail(closed)
+      }
+      const result = attempt(f)
+      return queue.isSettled() || (Result.isSuccess(result) && result.success === undefined)
+        ? Effect.fromResult(result)
+        : Effect.andThen(queue.settled, settledRead(result))
+    })
+
+  const settledRead = <A>(result: Result.Result<A, StoreError>): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      const closed = queue.closed()
+      return closed === undefined ? Effect.fromResult(result) : Effect.fail(closed)
     })
 
   const readOption = <A>(f: () => A | undefined): Effect.Effect<Option.Option<A>, StoreError> =>
@@ -185,7 +198,11 @@ export const fromBackend = Effect.fnUntraced(function*(
     stream: (by) => readOption(() => backend.stream(by)),
     streams: (query) => pages((after) => backend.streams(query, after, pageSize)),
     events: (stream, afterSeq, limit) =>
-      read(() => recent.page(stream, afterSeq, limit) ?? backend.events(stream, afterSeq, limit)),
+      Effect.suspend(() => {
+        // memory has only what is durable
+        const page = queue.closed() === undefined ? recent.page(stream, afterSeq, limit) : undefined
+        return page === undefined ? read(() => backend.events(stream, afterSeq, limit)) : Effect.succeed(page)
+      }),
     list: (query) => pages((after) => backend.list(query, after, pageSize)),
     watch: topics.watch,
     drive: driving.drive

@@ -95,7 +95,7 @@ const configure = (db: DatabaseSync, file: string, options: OpenOptions): void =
   }
   // On macOS an fsync leaves the data in the drive's cache; fullfsync does not. Elsewhere it changes nothing.
   db.exec(`
-    PRAGMA synchronous = ${options.synchronous};
+    PRAGMA synchronous = NORMAL;
     PRAGMA fullfsync = ${options.synchronous === "FULL" ? 1 : 0};
     PRAGMA journal_size_limit = ${journalSizeLimit};
     PRAGMA temp_store = MEMORY;

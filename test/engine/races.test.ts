@@ -6,10 +6,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Limits from "../../src/engine/Limits.ts"
+import * as ToolCall from "../../src/engine/ToolCall.ts"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store } from "../../src/store/Store.ts"
-import { answer, boot, events, record, reply, resultOf, state, turns, until } from "./harness.ts"
+import { answer, boot, callOf, events, idOf, record, reply, resultOf, state, turns, until } from "./harness.ts"
 
 const ask = Durable.elicit("pay", { message: "Pay?", schema: Schema.Struct({ ok: Schema.Boolean }) })
 const accept = { action: "accept", content: { ok: true } }
@@ -288,4 +289,100 @@ it.effect("an operator's cancel reaches a handler that waits for nothing of ours
     assert.deepStrictEqual(yield* until(resultOf(second, other), (result) => result !== undefined), {
       _tag: "Cancelled"
     })
+  }))
+
+describe("questions", () => {
+  it.effect("whose deadline comes before `initialized` are never put to the client (S-L5)", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      let runs = 0
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            const { _tag } = yield* Durable.elicit("q", {
+              message: "?",
+              schema: Schema.Struct({}),
+              timeout: "1 minute"
+            })
+            return ++runs === 1 ? yield* Effect.never : _tag
+          })
+      }
+      const first = yield* boot(handlers, { disk })
+      yield* first.store.commit([{ _tag: "OpenSession", id: "s", principal: "anonymous", data: "{}" }])
+      const stream = yield* first.call("tool", { session: "s" })
+      yield* turns()
+      yield* TestClock.adjust("2 minutes")
+      yield* until(Effect.sync(() => runs), (runs) => runs === 1)
+      yield* first.kill
+      const second = yield* boot(handlers, { disk })
+      assert.strictEqual(yield* answer(second, stream), "TimedOut")
+      assert.deepStrictEqual((yield* events(second, stream)).map(({ key }) => key), ["result"])
+    }))
+
+  it.effect("that lose a race while they are on their way to disk are withdrawn", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const wrap = (inner: Store["Service"]): Store["Service"] => ({
+        ...inner,
+        commit: (writes) =>
+          writes.some((write) => write._tag === "Append" && write.key === "question/pay")
+            // On disk, and not acknowledged yet.
+            ? Effect.tap(inner.commit(writes), () => Effect.andThen(Deferred.succeed(gate, undefined), Effect.never))
+            : inner.commit(writes)
+      })
+      const server = yield* boot({
+        tool: () =>
+          Effect.gen(function*() {
+            yield* Durable.step("first", Effect.void)
+            return yield* Effect.raceFirst(Effect.as(ask, "asked"), Effect.as(Deferred.await(gate), "lost"))
+          })
+      }, { wrap })
+      const stream = yield* server.call("tool")
+      assert.strictEqual(yield* answer(server, stream), "lost")
+      assert.deepStrictEqual((yield* events(server, stream)).map(({ key }) => key), [
+        "question/pay",
+        "cancelled/pay",
+        "result"
+      ])
+    }))
+})
+
+it.effect("2,000 parked executions are neither run nor read at start; one that is answered is, alone", () =>
+  Effect.gen(function*() {
+    const disk = MemoryStore.makeDisk()
+    const ran: Array<string> = []
+    const handlers = {
+      tool: () => Effect.tap(Durable.execution, ({ id, run }) => Effect.sync(() => ran.push(`${id} ${run > 1}`)))
+    }
+    const first = yield* boot(handlers, { disk })
+    const payload = ToolCall.encodePayload({ startedAt: 0, request: callOf("tool").request })
+    const id = (n: number) => idOf(`call${n}`)
+    for (let n = 0; n < 2_000; n++) {
+      yield* first.store.commit([
+        {
+          _tag: "OpenStream",
+          stream: id(n),
+          principal: "anonymous",
+          requestDigest: "tool",
+          version: "2025-11-25",
+          execution: id(n)
+        },
+        { _tag: "StartExecution", id: id(n), workflow: ToolCall.workflow._tag, payload },
+        { _tag: "Park", id: id(n), state: "waiting", seenSignals: 0, seenCancel: false }
+      ])
+    }
+    yield* first.kill
+    ran.length = 0
+    const read: Array<string> = []
+    const wrap = (inner: Store["Service"]): Store["Service"] => ({
+      ...inner,
+      execution: (id) => Effect.suspend(() => (read.push(id), inner.execution(id)))
+    })
+    const second = yield* boot(handlers, { disk, wrap })
+    yield* turns()
+    assert.deepStrictEqual(read, [])
+    yield* second.store.commit([{ _tag: "Signal", id: id(7), name: "answer/pay", exit: "null" }])
+    yield* until(Effect.sync(() => ran), (ran) => ran.length > 0)
+    assert.deepStrictEqual(ran, [`${id(7)} true`])
+    assert.deepStrictEqual(read, [id(7)])
   }))

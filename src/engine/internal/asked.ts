@@ -10,6 +10,8 @@ import type { Question } from "../Wire.ts"
 export interface Asked {
   readonly question: Question
   readonly text?: string | undefined
+  /** The client did not say `initialized` before the deadline, and never saw it. */
+  readonly tooLate?: boolean | undefined
   /** Milliseconds since the epoch. */
   readonly deadline: number
 }

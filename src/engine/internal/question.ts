@@ -65,7 +65,9 @@ export const ask = (
         : repose(run, parseAsked(record.exit), path)
     ),
     Effect.flatMap((asked) =>
-      asked.text === undefined ? Effect.succeed(unsupported) : hear(posed, asked, options?.untilCompleted === true)
+      asked.text === undefined
+        ? Effect.succeed(asked.tooLate === true ? timedOut : unsupported)
+        : hear(posed, asked, options?.untilCompleted === true)
     )
   )
 }
@@ -86,20 +88,23 @@ const pose = (
   deadline: number
 ): Effect.Effect<Asked> =>
   Effect.flatMap(peer.wire.question(peer.request, wireId, question), (text) => {
-    const asked: Asked = { question, text, deadline }
     // What an answer is checked against comes before what the client can see.
-    const record = run.journal.record(
-      { path, kind, key, root, exit: JSON.stringify(asked) },
-      announce(run, path, asked)
-    )
-    if (text === undefined) {
-      return Effect.map(Effect.orDie(record), parseAsked)
-    }
-    return Effect.andThen(initialized(run, peer, deadline), Effect.orDie(record)).pipe(
-      Effect.map((exit) => {
+    const record = (asked: Asked) =>
+      run.journal.record({ path, kind, key, root, exit: JSON.stringify(asked) }, announce(run, path, asked)).pipe(
+        Effect.tapError(() => Effect.sync(() => run.openQuestions.delete(path))),
+        Effect.orDie,
+        Effect.map(parseAsked)
+      )
+    return text === undefined ? record({ question, deadline }) : Effect.flatMap(
+      initialized(run, peer, deadline),
+      (isInitialized) => {
+        if (!isInitialized) {
+          return record({ question, deadline, tooLate: true })
+        }
+        // From here on the client may see it, also where nobody waits for it any more.
         run.openQuestions.set(path, wireId)
-        return parseAsked(exit)
-      })
+        return record({ question, text, deadline })
+      }
     )
   })
 
@@ -125,10 +130,10 @@ const announce = (run: Run, path: string, asked: Asked): ReadonlyArray<ArmTimer 
   ]
 }
 
-/** A client that has not said `initialized` is asked nothing (S-L5). */
-const initialized = (run: Run, peer: Peer, deadline: number): Effect.Effect<void> => {
+/** A client that has not said `initialized` is asked nothing (S-L5). False where it did not until the deadline. */
+const initialized = (run: Run, peer: Peer, deadline: number): Effect.Effect<boolean> => {
   const { session } = peer.request.profile
-  return session === undefined || run.sessionInitialized ? Effect.void : Effect.suspend(() => {
+  return session === undefined || run.sessionInitialized ? Effect.succeed(true) : Effect.suspend(() => {
     const { store } = run.env
     const watch = store.watch({ _tag: "Session", id: session })
     const check: Effect.Effect<void, StoreError> = Effect.flatMap(
@@ -139,9 +144,7 @@ const initialized = (run: Run, peer: Peer, deadline: number): Effect.Effect<void
           : Effect.flatMap(watch.next, () => check)
     )
     return run.reading(Effect.timeoutOption(check, Math.max(0, deadline - run.now))).pipe(
-      Effect.map(() => {
-        run.sessionInitialized = true
-      }),
+      Effect.map((heard) => run.sessionInitialized = Option.isSome(heard)),
       Effect.ensuring(Effect.sync(watch.close)),
       // Memory alone knows of this wait, so it is not parked.
       (effect) => run.waits.hold(effect)

@@ -294,6 +294,15 @@ describe("requests", () => {
       for (const { id } of world.requests) assert.notInclude(id, sessionOf(headers))
     }).pipe(Effect.provide(process())))
 
+  it.effect("an id that is no Unicode is refused: two of them would be one (S-P10)", () =>
+    Effect.gen(function*() {
+      const headers = yield* connect()
+      for (const id of ["\ud800", "a\udfff"]) {
+        assert.deepStrictEqual(outline(yield* post(headers, call(id, "echo", { text: "a" }))), [400, -32600])
+      }
+      assert.deepStrictEqual((yield* World).ran, [])
+    }).pipe(Effect.provide(process())))
+
   it.effect("dropping the request stops nothing (S-P15)", () =>
     Effect.gen(function*() {
       const world = yield* World
@@ -344,7 +353,7 @@ describe("requests", () => {
       assert.deepStrictEqual(outline(yield* post(headers, call(3, "wait"))), ["stream"])
     }).pipe(Effect.provide(process().pipe(Layer.provide(Layer.succeed(Limits.CallsInFlight, 2))))))
 
-  it.effect("a call is stored with the client, and with no header that is not listed", () =>
+  it.effect("a call is stored with the client, and with no header that is not listed (D-8)", () =>
     Effect.gen(function*() {
       const world = yield* World
       const headers = yield* connect("2025-06-18", { elicitation: {} })

@@ -54,8 +54,8 @@ const invalid = (message: string, id?: JsonRpc.Id): Message => ({
   error: { code: JsonRpc.ErrorCode.InvalidRequest, message }
 })
 
-/** S-P10. An id that a double cannot hold would not come back as it was. */
-const isId = (u: unknown): u is JsonRpc.Id => typeof u === "string" || Number.isSafeInteger(u)
+/** S-P10. An id that a double or UTF-8 cannot hold would be the same as others. */
+const isId = (u: unknown): u is JsonRpc.Id => typeof u === "string" ? u.isWellFormed() : Number.isSafeInteger(u)
 
 const isParams = (u: unknown): u is JsonRpc.Params => Predicate.isObject(u)
 

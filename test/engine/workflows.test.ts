@@ -299,6 +299,36 @@ describe("users' workflows", () => {
       assert.strictEqual(runs, 2)
     }))
 
+  it.effect("a compensation that was cut off is found again behind a child that has ended", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const log: Array<string> = []
+      const Quick = Workflow.make("Quick", {
+        payload: { id: Schema.String },
+        success: Schema.Number,
+        idempotencyKey: ({ id }) => id
+      })
+      const workflows = Quick.toLayer(() => Effect.succeed(1))
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            yield* Quick.execute({ id: "1" })
+            yield* Quick.execute({ id: "2" }, { discard: true })
+            yield* Durable.step("a", Effect.void, {
+              compensate: () => Effect.suspend(() => log.push("undo a") === 1 ? Effect.never : Effect.void)
+            })
+            return yield* Effect.fail("no")
+          })
+      }
+      const first = yield* boot(handlers, { disk, workflows })
+      const stream = yield* first.call("tool")
+      yield* until(Effect.sync(() => log.length), (length) => length === 1)
+      yield* first.kill
+      const second = yield* boot(handlers, { disk, workflows })
+      assert.deepStrictEqual(yield* answer(second, stream), { failed: "no" })
+      assert.deepStrictEqual(log, ["undo a", "undo a"])
+    }))
+
   it.effect("a cancelled parent cancels its child", () =>
     Effect.gen(function*() {
       const server = yield* boot({ tool: () => Order.execute({ id: "child", at }) }, { workflows: orders([]) })

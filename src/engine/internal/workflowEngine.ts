@@ -45,7 +45,12 @@ export const make = (runs: Runs): WorkflowEngine.WorkflowEngine["Service"] => {
       }
       const run = parent === undefined || detached === true ? undefined : yield* runOf(runs, parent)
       if (run?.isDecided === true) {
-        return yield* run.endDecided
+        const child = Option.getOrUndefined(yield* run.reading(runs.env.store.execution(executionId)))
+        const result = run.waits.get(`child/${executionId}`) ?? child?.result
+        if (discard && child !== undefined) {
+          return undefined
+        }
+        return yield* result === undefined || discard ? run.endDecided : completeOf(workflow, result)
       }
       const start = {
         _tag: "StartExecution",

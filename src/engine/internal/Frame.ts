@@ -52,16 +52,25 @@ export class Frame {
    * the frame's own fiber says has an order that a replay repeats; what others
    * say is known by its content: `body/~<digest>#<n>`.
    */
-  nextEmission(fiber: Fiber.Fiber<unknown, unknown>, content: string): string {
+  nextEmission(fiber: Fiber.Fiber<unknown, unknown>, content: unknown): string {
     const prefix = this.isBody ? "body/" : this.attempt
     if (this.isBody ? this.run.isRoot(fiber) : fiber === this.fiber) {
       return `${prefix}${this.#emissions++}`
     }
-    const digest = this.run.env.ids.derive("emission", content)
+    const digest = this.run.env.ids.derive("emission", print(content))
     const others = this.#others ??= new Map()
     const count = (others.get(digest) ?? 0) + 1
     others.set(digest, count)
     return `${prefix}~${digest}#${count}`
+  }
+}
+
+/** What is not JSON is not sent, whatever its key. */
+const print = (content: unknown): string => {
+  try {
+    return JSON.stringify(content)
+  } catch {
+    return ""
   }
 }
 

@@ -30,14 +30,14 @@ export const emit = (
         : Effect.void
     case "Log": {
       // Numbered before it is filtered: another level in a later run must not shift the keys.
-      const key = frame.nextEmission(fiber, JSON.stringify(notification))
+      const key = frame.nextEmission(fiber, notification)
       return Effect.flatMap(
         isLogged(run, peer, notification.level),
         (logged) => logged ? limited(run, append(run, peer, key, notification)) : Effect.void
       )
     }
     default:
-      return limited(run, append(run, peer, frame.nextEmission(fiber, JSON.stringify(notification)), notification))
+      return limited(run, append(run, peer, frame.nextEmission(fiber, notification), notification))
   }
 }
 

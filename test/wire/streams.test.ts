@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { MemoryStore } from "effect-durable-mcp"
 import { Doors, start } from "./fixture.ts"
-import { call, eventsOf, open, type Raw, reader } from "./raw.ts"
+import { call, eventsOf, messagesOf, open, type Raw, reader } from "./raw.ts"
 
 const everything = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} }
 
@@ -59,6 +59,18 @@ describe("questions", () => {
         for (let event = yield* stream.next; event !== undefined; event = yield* stream.next) {
           assert.strictEqual(event.data, "")
         }
+      }
+    }))
+
+  it.live("that a client did not declare are the handler's to do without: it gets a result, no -32042 (S-E1, S-E9)", () =>
+    Effect.gen(function*() {
+      const { url } = yield* start(MemoryStore.layer, new Doors())
+      for (const elicitation of [undefined, {}, { form: {} }]) {
+        const capabilities = elicitation === undefined ? {} : { elicitation }
+        const peer = yield* open(fetch, url, { capabilities })
+        const messages = messagesOf(yield* peer.post(call(1, "page")))
+        assert.strictEqual(messages.length, 1)
+        assert.strictEqual(messages[0].result.content[0].text, "Unsupported")
       }
     }))
 

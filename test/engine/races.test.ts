@@ -3,7 +3,7 @@
  * that ends and news of it, between processes.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Limits from "../../src/engine/Limits.ts"
 import * as ToolCall from "../../src/engine/ToolCall.ts"
@@ -385,4 +385,38 @@ it.effect("2,000 parked executions are neither run nor read at start; one that i
     yield* until(Effect.sync(() => ran), (ran) => ran.length > 0)
     assert.deepStrictEqual(ran, [`${id(7)} true`])
     assert.deepStrictEqual(read, [id(7)])
+  }))
+
+it.effect("a run that is about to start when the server begins to stop does not", () =>
+  Effect.gen(function*() {
+    const disk = MemoryStore.makeDisk()
+    let runs = 0
+    const handlers = {
+      tool: () => Effect.suspend(() => (runs++, Effect.never)),
+      long: () => Durable.step("long", Effect.sleep("10 seconds"))
+    }
+    const first = yield* boot(handlers, { disk })
+    const stream = yield* first.call("tool")
+    yield* turns()
+    yield* first.kill
+    const gate = yield* Deferred.make<void>()
+    const wrap = (inner: Store["Service"]): Store["Service"] => ({
+      ...inner,
+      commit: (writes) =>
+        writes[0]._tag === "BeginRecovery"
+          ? Effect.andThen(Deferred.await(gate), inner.commit(writes))
+          : inner.commit(writes)
+    })
+    const second = yield* boot(handlers, { disk, wrap })
+    yield* second.call("long", { id: "long" })
+    yield* turns()
+    const stopping = yield* Effect.forkChild(second.stop)
+    yield* turns()
+    yield* Deferred.succeed(gate, undefined)
+    yield* turns()
+    assert.strictEqual(runs, 1)
+    yield* TestClock.adjust("10 seconds")
+    yield* Fiber.join(stopping)
+    const third = yield* boot({ ...handlers, tool: () => Effect.succeed("done") }, { disk })
+    assert.strictEqual(yield* answer(third, stream), "done")
   }))

@@ -184,6 +184,9 @@ export class Runs {
           watch.close()
           return yield* this.#giveUp(record, recoveries)
         }
+        if (this.#stopping) {
+          return watch.close()
+        }
         yield* Effect.matchEffect(registration.load(record), {
           onFailure: (error) => {
             watch.close()

@@ -70,16 +70,13 @@ export const arbitrary = (options: {
   readonly writes: number
   readonly maxCrashes: number
 }): Arbitrary.Arbitrary<Schedule> => {
-  const crash = (operations: number) =>
-    Arbitrary.schema(Schema.Struct({
-      at: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Math.max(1, operations) })),
-      applied: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: options.writes }))
-    }))
-  return Arbitrary.flatMap(
-    Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: options.maxCrashes }))),
-    (crashes) =>
-      Arbitrary.all(
-        Array.from({ length: crashes }, (_, process) => crash(Math.ceil(options.operations / (process + 1))))
-      )
+  const crash = Arbitrary.schema(Schema.Struct({
+    at: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Math.max(1, options.operations) })),
+    applied: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: options.writes }))
+  }))
+  // An array shrinks by leaving crashes out, which a number of crashes would not.
+  return Arbitrary.map(
+    Arbitrary.array(crash, { minLength: 1, maxLength: options.maxCrashes }),
+    (crashes) => crashes.map(({ applied, at }, process) => ({ at: Math.ceil(at / (process + 1)), applied }))
   )
 }

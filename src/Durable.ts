@@ -403,7 +403,7 @@ export interface Execution {
   readonly id: string
   /** False on a stock server and in unit tests. */
   readonly durable: boolean
-  /** 1 in the run that began the execution, larger in each later one. */
+  /** 1 in the run that began the execution, larger than 1 in every later one; the store counts no runs. */
   readonly run: number
   /** When the execution began, the same in every run; milliseconds since the epoch. */
   readonly startedAt: number

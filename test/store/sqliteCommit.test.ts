@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Option, Result, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { fromBackend } from "../../src/store/internal/fromBackend.ts"
 import * as SqliteBackend from "../../src/store/internal/sqliteBackend.ts"
 import * as SqliteCommit from "../../src/store/internal/sqliteCommit.ts"
 import * as File from "../../src/store/internal/sqliteFile.ts"
 import { migrations } from "../../src/store/internal/sqliteSchema.ts"
-import { StoreError } from "../../src/store/StoreError.ts"
 
 /** A store whose disk confirms when the test says so. */
 const make = Effect.gen(function*() {
@@ -78,18 +77,15 @@ describe("what is committed and not yet on disk", () => {
   it.effect("closes the store when the disk does not confirm it", () =>
     Effect.gen(function*() {
       const { store, synced, syncs } = yield* make
-      const commit = yield* Effect.forkChild(Effect.result(store.commit([key])), { startImmediately: true })
+      const commit = yield* Effect.forkChild(Effect.flip(store.commit([key])), { startImmediately: true })
       yield* synced
-      const read = yield* Effect.forkChild(Effect.result(store.key("name")), { startImmediately: true })
+      const read = yield* Effect.forkChild(Effect.flip(store.key("name")), { startImmediately: true })
       syncs.shift()!(new Error("EIO"))
-      for (const result of [yield* Fiber.join(commit), yield* Fiber.join(read)]) {
-        assert.isTrue(Result.isFailure(result) && StoreError.is(result.failure))
-        if (Result.isFailure(result)) {
-          assert.strictEqual(result.failure.reason, "Fenced")
-          assert.include(result.failure.message, "the-file.db")
-        }
+      for (const error of [yield* Fiber.join(commit), yield* Fiber.join(read)]) {
+        assert.strictEqual(error.reason, "Fenced")
+        assert.include(error.message, "the-file.db")
       }
-      assert.isTrue(Result.isFailure(yield* Effect.result(store.commit([key]))))
+      assert.strictEqual((yield* Effect.flip(store.commit([key]))).reason, "Fenced")
     }))
 
   it.effect("is waited for when the store closes", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, type Scope, Stream } from "effect"
+import { Effect, Exit, Option, type Scope, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -84,6 +84,17 @@ describe("one process per file", () => {
       assert.include(error.message, `process ${pid} on `)
       yield* child.kill
       yield* using(file, (store) => store.commit([openStream("s")]))
+    }))
+})
+
+describe("the end of a process", () => {
+  it.effect("a long timer does not keep the process alive", () =>
+    Effect.gen(function*() {
+      const child = yield* StoreProcess.start("timer", yield* TempFile.make)
+      yield* child.next
+      assert.strictEqual((yield* child.next).n, 1)
+      // nothing more to say: the process has ended by itself
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(child.next)))
     }))
 })
 

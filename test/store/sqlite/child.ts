@@ -5,6 +5,7 @@
  * - `open <file>`: opens the file and goes.
  * - `open-as-nobody <file>`: the same; root becomes nobody first, since root may
  *   write anywhere.
+ * - `timer <file>`: drives an execution that waits for a month, closes, and goes.
  * - `write <file> <stream>`: commits one event after the other until it is
  *   killed, and says the number of each that was acknowledged.
  */
@@ -26,6 +27,16 @@ const program = Effect.gen(function*() {
   const store = yield* SqliteStore.make({ filename })
   yield* say({ pid: process.pid })
   if (mode === "hold") return yield* Effect.sleep("1 hour")
+  if (mode === "timer") {
+    const id = "waits"
+    yield* store.commit([
+      { _tag: "StartExecution", id, workflow: "w", payload: "{}" },
+      { _tag: "ArmTimer", id, name: "due", at: Date.now() + 30 * 24 * 60 * 60 * 1000, exit: "null" },
+      { _tag: "Park", id, seenSignals: 0, seenCancel: false, state: "waiting" }
+    ])
+    yield* store.drive(() => Effect.void)
+    return yield* say({ n: 1 })
+  }
   if (mode === "write") {
     yield* store.commit([{ _tag: "OpenStream", stream, principal: "p", requestDigest: "d", version: "1" }])
     let n = 0

@@ -257,3 +257,24 @@ describe("a start with many parked executions", () => {
     }
   })
 })
+
+describe("a transaction that fails", () => {
+  it.effect("leaves nothing of it in memory either: the next event has the next place", () =>
+    Effect.gen(function*() {
+      const backend = Backend.make(yield* openBackend)
+      const append = (key: string, data: unknown = "{}"): Write => ({
+        _tag: "Append",
+        stream: "s",
+        key,
+        data: data as string
+      })
+      backend.apply([[openStream("s"), append("a")]], 0)
+      // no value of SQLite's: fails the batch after its first events
+      assert.throws(() => backend.apply([[append("b"), append("c")], [append("d", {})]], 0))
+      assert.throws(() => backend.apply([[openStream("t")], [append("d", {})]], 0))
+      assert.strictEqual(backend.stream({ id: "s" })?.lastSeq, 1)
+      assert.isUndefined(backend.stream({ id: "t" }))
+      const outcomes = backend.apply([[append("c")], [{ ...append("a"), stream: "t" } as Write]], 0)
+      assert.deepStrictEqual(outcomes, [[{ _tag: "Appended", fresh: true, seq: 2 }], [{ _tag: "Missing" }]])
+    }))
+})

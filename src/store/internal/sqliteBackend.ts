@@ -11,14 +11,10 @@ import type { SessionRow, StreamRow, SummaryRow } from "./sqliteStatements.ts"
 import * as Statements from "./sqliteStatements.ts"
 import * as Writes from "./sqliteWrites.ts"
 
-/**
- * Nothing is cached between calls: what a rolled-back transaction undoes is
- * undone everywhere.
- *
- * @internal
- */
+/** @internal */
 export const make = ({ db, file, isOpen }: OpenFile): Backend => {
   const statements = Statements.make(db)
+  const heads = new Writes.Heads(statements)
 
   const guard = <A>(body: () => A): A => {
     if (!isOpen()) throw Errors.fenced(file)
@@ -43,10 +39,11 @@ export const make = ({ db, file, isOpen }: OpenFile): Backend => {
       guard(() => {
         statements.begin.run()
         try {
-          const outcomes = commits.map((writes) => writes.map((write) => Writes.apply(statements, write, now)))
+          const outcomes = commits.map((writes) => writes.map((write) => Writes.apply(statements, heads, write, now)))
           statements.commit.run()
           return outcomes
         } catch (cause) {
+          heads.clear()
           // SQLite rolls back by itself when the disk is full.
           if (db.isTransaction) statements.rollback.run()
           throw cause

@@ -4,19 +4,56 @@
  * @internal
  */
 import type { OpenStream, Outcome, Park, RecordStep, StartExecution, Write } from "../Store.ts"
-import type { ExecutionHead, Statements } from "./sqliteStatements.ts"
+import type { ExecutionHead, Statements, StreamHead } from "./sqliteStatements.ts"
 
 const missing: Outcome = { _tag: "Missing" }
 const completed: Outcome = { _tag: "Completed" }
 const closed: Outcome = { _tag: "Closed" }
 const made = (fresh: boolean): Outcome => ({ _tag: "Made", fresh })
 
+/** Most streams whose heads are kept. */
+const maxHeads = 1_024
+
 /**
- * Within a transaction of the caller, who rolls back when this throws.
+ * The heads of streams that are written to, so that each event does not look
+ * its stream up again. What a transaction that was rolled back undoes must be
+ * undone here too: then `clear` it.
  *
  * @internal
  */
-export const apply = (sql: Statements, write: Write, now: number): Outcome => {
+export class Heads {
+  readonly #heads = new Map<string, StreamHead>()
+  readonly #sql: Statements
+
+  constructor(sql: Statements) {
+    this.#sql = sql
+  }
+
+  get(stream: string): StreamHead | undefined {
+    const kept = this.#heads.get(stream)
+    if (kept !== undefined) return kept
+    const head = this.#sql.streamHead.get(stream)
+    return head && this.set(stream, head)
+  }
+
+  set(stream: string, head: StreamHead): StreamHead {
+    if (this.#heads.size >= maxHeads) this.clear()
+    this.#heads.set(stream, head)
+    return head
+  }
+
+  clear(): void {
+    this.#heads.clear()
+  }
+}
+
+/**
+ * Within a transaction of the caller, who rolls back and clears `heads` when
+ * this throws.
+ *
+ * @internal
+ */
+export const apply = (sql: Statements, heads: Heads, write: Write, now: number): Outcome => {
   switch (write._tag) {
     case "OpenSession": {
       if (sql.session.get(write.id)) return made(false)
@@ -38,6 +75,7 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
       return made(true)
     }
     case "ForgetSession":
+      heads.clear()
       return forgetSession(sql, write.id)
 
     case "PutKey": {
@@ -46,14 +84,15 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
     }
 
     case "OpenStream":
-      return openStream(sql, write, now)
+      return openStream(sql, heads, write, now)
     case "Append": {
-      const stream = sql.streamHead.get(write.stream)
+      const stream = heads.get(write.stream)
       if (!stream) return missing
       if (stream.tombstone === 1) return closed
       const seq = stream.last_seq + 1
       if (stream.closed === 0 && sql.append.run(stream.no, seq, write.key, write.data ?? null) > 0) {
         if (write.last === true) sql.closeStream.run(stream.no, now)
+        heads.set(write.stream, { ...stream, last_seq: seq, closed: write.last === true ? 1 : 0 })
         return { _tag: "Appended", fresh: true, seq }
       }
       const first = sql.seqOfKey.get(stream.no, write.key)
@@ -67,11 +106,12 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
       if (keptFrom <= stream.kept_from) return made(false)
       sql.trimEvents.run(stream.no, stream.kept_from, keptFrom)
       sql.trimStream.run(stream.no, keptFrom)
+      heads.clear()
       return made(true)
     }
 
     case "StartExecution":
-      return startExecution(sql, write, now)
+      return startExecution(sql, heads, write, now)
     case "BeginRecovery":
       return withRunning(sql, write.id, (execution) => {
         const fresh = execution.boot !== write.boot
@@ -119,6 +159,7 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
     case "Complete":
       return complete(sql, write.id, write.result, now)
     case "Forget":
+      heads.clear()
       return forget(sql, write.id, now)
   }
 }
@@ -126,8 +167,8 @@ export const apply = (sql: Statements, write: Write, now: number): Outcome => {
 /** The number of an id, which it keeps for as long as anything refers to it. */
 const intern = (sql: Statements, id: string): number => (sql.name.get(id) ?? sql.addName.get(id)!).no
 
-const openStream = (sql: Statements, write: OpenStream, now: number): Outcome => {
-  const stands = sql.streamHead.get(write.stream)
+const openStream = (sql: Statements, heads: Heads, write: OpenStream, now: number): Outcome => {
+  const stands = heads.get(write.stream)
   if (stands) {
     return {
       _tag: "Opened",
@@ -148,6 +189,7 @@ const openStream = (sql: Statements, write: OpenStream, now: number): Outcome =>
     write.execution === undefined ? null : write.execution === write.stream ? name : intern(sql, write.execution),
     now
   )!
+  heads.set(write.stream, { no, digest: write.requestDigest, closed: 0, kept_from: 1, tombstone: 0, last_seq: 0 })
   return {
     _tag: "Opened",
     fresh: true,
@@ -165,8 +207,8 @@ const withRunning = (sql: Statements, id: string, f: (execution: ExecutionHead) 
   return execution.done === 1 ? completed : f(execution)
 }
 
-const startExecution = (sql: Statements, write: StartExecution, now: number): Outcome => {
-  if (sql.executionHead.get(write.id) || sql.streamHead.get(write.id)?.tombstone === 1) return made(false)
+const startExecution = (sql: Statements, heads: Heads, write: StartExecution, now: number): Outcome => {
+  if (sql.executionHead.get(write.id) || heads.get(write.id)?.tombstone === 1) return made(false)
   const parent = write.parent === undefined ? null : intern(sql, write.parent)
   sql.addExecution.run(intern(sql, write.id), write.workflow, write.payload, parent, now)
   return made(true)

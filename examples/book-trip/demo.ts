@@ -71,7 +71,7 @@ const demo = Effect.fnUntraced(function*(options: { readonly kills: number; read
     yield* say("server", `back after ${(performance.now() - begun).toFixed(0)} ms, pid ${server.pid}`)
   })
 
-  // ---- the client: the official SDK, with one option set
+  // ---- the client: the official SDK, with two options set
   const transport = new StreamableHTTPClientTransport(url, {
     fetch: retryingFetch(),
     reconnectionOptions: {

@@ -3,7 +3,7 @@
  * on memory and on SQLite; then real processes under SIGKILL.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Random } from "effect"
+import { Console, Effect, Random, Runtime } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as CrashTest from "../src/testing/CrashTest.ts"
 import * as Disks from "../src/testing/Disks.ts"
@@ -86,5 +86,8 @@ crash.pipe(
   Command.run({ version: "0.1.0" }),
   Random.withSeed("crash"),
   Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain
+  NodeRuntime.runMain({
+    // The SDK's client leaves the timer of each call behind that it gave up, which would keep the process for 10 minutes.
+    teardown: (exit) => Runtime.defaultTeardown(exit, (code) => process.exit(code))
+  })
 )

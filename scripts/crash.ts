@@ -6,8 +6,8 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Random, Runtime } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as CrashTest from "../src/testing/CrashTest.ts"
-import * as Disks from "../src/testing/Disks.ts"
-import { options, program } from "../test/crash/program.ts"
+import * as Disk from "../src/testing/Disk.ts"
+import { program } from "../test/crash/program.ts"
 import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
 
 const parts = ["memory", "sqlite", "kill"] as const
@@ -16,13 +16,13 @@ const simulated = Effect.fnUntraced(function*(
   disk: "memory" | "sqlite",
   settings: { readonly schedules: number; readonly seed: number }
 ) {
-  const onDisk = { ...options, disk: disk === "memory" ? Disks.memory : Disks.sqlite() }
-  const every = yield* CrashTest.exhaustive(program, onDisk)
+  const onDisk = { ...program, disk: disk === "memory" ? Disk.memory : Disk.sqlite() }
+  const every = yield* CrashTest.exhaustive(onDisk)
   yield* Console.log(
     `${disk}: every point of ${every.operations} operations on the store: ` +
       `${every.crashes} crashes survived, ${every.repeated} steps cut off and run again`
   )
-  const random = yield* CrashTest.schedules(program, { ...onDisk, runs: settings.schedules, seed: settings.seed })
+  const random = yield* CrashTest.random({ ...onDisk, runs: settings.schedules, seed: settings.seed })
   yield* Console.log(
     `${disk}: ${random.runs - 1} random schedules: ` +
       `${random.crashes} crashes survived, ${random.repeated} steps cut off and run again`

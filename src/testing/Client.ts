@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -12,6 +13,9 @@ import type { Answer, Id } from "../session/JsonRpc.ts"
 import * as Events from "./internal/events.ts"
 
 /**
+ * A client of the server under test. It retries, resumes and answers as a real
+ * one would; what it does of its own accord, the script says.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -20,13 +24,74 @@ export interface Client {
   readonly callTool: (
     name: string,
     args?: Readonly<Record<string, Schema.Json>>,
-    options?: {
-      /** Request id. Default: 1, 2, 3 … */
-      readonly id?: Id | undefined
-    }
+    options?: CallOptions
   ) => Effect.Effect<Answer>
+  /** Any request, as `callTool`. */
+  readonly request: (
+    method: string,
+    params?: Readonly<Record<string, Schema.Json>>,
+    options?: CallOptions
+  ) => Effect.Effect<Answer>
+  /** Begins to call a tool: returns when the request has been sent for the first time. */
+  readonly start: (
+    name: string,
+    args?: Readonly<Record<string, Schema.Json>>,
+    options?: CallOptions
+  ) => Effect.Effect<Call>
+  /** Any request, as `start`. */
+  readonly startRequest: (
+    method: string,
+    params?: Readonly<Record<string, Schema.Json>>,
+    options?: CallOptions
+  ) => Effect.Effect<Call>
   /** Sends a notification; returns when it was accepted. */
   readonly notify: (method: string, params?: Readonly<Record<string, Schema.Json>>) => Effect.Effect<void>
+  /** The next question that `Options.answer` left open, in the order in which they came. */
+  readonly question: Effect.Effect<Question>
+  /** Keeps a stream of its own open for what belongs to no call (GET), from now on. */
+  readonly listen: Effect.Effect<void>
+  /** What came on streams of its own so far. */
+  readonly heard: Effect.Effect<ReadonlyArray<Message>>
+  /** Ends the session (DELETE). */
+  readonly end: Effect.Effect<void>
+  /** Cuts every connection and never comes back; its calls have no answer any more. */
+  readonly vanish: Effect.Effect<void>
+  /** Another client, with a session of its own. */
+  readonly another: (options?: {
+    readonly answer?: ((question: Question) => Effect.Effect<Schema.Json | void>) | undefined
+    readonly capabilities?: Readonly<Record<string, Schema.Json>> | undefined
+  }) => Effect.Effect<Client>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CallOptions {
+  /** Request id. Default: 1, 2, 3 … */
+  readonly id?: Id | undefined
+}
+
+/**
+ * A request under way.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Call {
+  readonly id: Id
+  /** Returns the answer. Of a cancelled call, the error `{ code: 204 }`. */
+  readonly answer: Effect.Effect<Answer>
+  /** Messages that came so far. */
+  readonly messages: Effect.Effect<ReadonlyArray<Message>>
+  /** Returns when `count` messages have come, or the answer. */
+  readonly received: (count: number) => Effect.Effect<void>
+  /** Says that the answer is not wanted; returns when that was accepted. */
+  readonly cancel: (reason?: string) => Effect.Effect<void>
+  /** Cuts the connection of the call, which is resumed after a pause. Default: as long as the server asked for. */
+  readonly drop: (pause?: Duration.Input) => Effect.Effect<void>
+  /** Sends the request once more, on a connection of its own, and reads that to its end. */
+  readonly repeat: Effect.Effect<void>
 }
 
 /**
@@ -38,6 +103,12 @@ export interface Client {
 export interface Question {
   readonly method: string
   readonly params: Readonly<Record<string, Schema.Json>>
+  /** The call on whose stream it came. */
+  readonly call: Id
+  /** Sends a result; returns when it was accepted. May be used again, late, and with anything. */
+  readonly reply: (result: Schema.Json) => Effect.Effect<void>
+  /** Sends an error instead. */
+  readonly fail: (error: { readonly code: number; readonly message: string }) => Effect.Effect<void>
 }
 
 /**
@@ -88,7 +159,7 @@ export interface Options {
   /** Waits until there is a process. */
   readonly connect: Effect.Effect<Connection>
   /** What the user says. Default: accepts without content. */
-  readonly answer?: ((question: Question) => Effect.Effect<Schema.Json>) | undefined
+  readonly answer?: ((question: Question) => Effect.Effect<Schema.Json | void>) | undefined
   readonly capabilities: Readonly<Record<string, Schema.Json>>
   /** Told the id of each event, also of those without a message. */
   readonly onEventId: (call: Id, eventId: string) => void
@@ -166,19 +237,37 @@ export const make: (options: Options) => Effect.Effect<
     }
   })
 
-  const reply = Effect.fnUntraced(function*(id: Id, question: Question) {
+  const answered = Effect.fnUntraced(function*(id: Id, question: Question) {
     const result = yield* (options.answer?.(question) ?? Effect.succeed({ action: "accept", content: {} }))
-    yield* deliver({ jsonrpc: "2.0", id, result }, `answer to ${question.method}`)
-    options.onAnswered(question)
+    if (result !== undefined) {
+      yield* question.reply(result)
+    }
     answering.delete(id)
   })
+
+  const questionOf = (call: Id, id: Id, message: Message): Question => {
+    const question: Question = {
+      method: message.method ?? "",
+      params: message.params ?? {},
+      call,
+      reply: Effect.fnUntraced(function*(result) {
+        yield* deliver({ jsonrpc: "2.0", id, result }, `answer to ${question.method}`)
+        options.onAnswered(question)
+      }),
+      fail: Effect.fnUntraced(function*(error) {
+        yield* deliver({ jsonrpc: "2.0", id, error }, `answer to ${question.method}`)
+        options.onAnswered(question)
+      })
+    }
+    return question
+  }
 
   const receive = Effect.fnUntraced(function*(call: Id, event: Events.Event) {
     const message: Message = JSON.parse(event.data)
     options.onReceived({ call, eventId: event.id, message, text: event.data })
     if (message.method !== undefined && message.id !== undefined) {
       answering.add(message.id)
-      yield* Effect.forkIn(reply(message.id, { method: message.method, params: message.params ?? {} }), scope)
+      yield* Effect.forkIn(answered(message.id, questionOf(call, message.id, message)), scope)
     }
     return message
   })
@@ -279,7 +368,18 @@ export const make: (options: Options) => Effect.Effect<
   }
   yield* deliver({ jsonrpc: "2.0", method: "notifications/initialized" }, "initialized")
 
+  const notYet = Effect.die(new Error("not yet"))
+
   return {
+    request: () => notYet,
+    start: () => notYet,
+    startRequest: () => notYet,
+    question: notYet,
+    listen: notYet,
+    heard: notYet,
+    end: notYet,
+    vanish: notYet,
+    another: () => notYet,
     callTool: Effect.fnUntraced(function*(name, args = {}, callOptions) {
       const id = callOptions?.id ?? nextId++
       const message = {

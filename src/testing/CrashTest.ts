@@ -1,27 +1,38 @@
 /**
- * Proves that a server loses nothing and repeats nothing: kills it at every
- * operation on its store, or at random ones, again and again.
+ * Proves that a server loses nothing and repeats nothing: kills it, again and
+ * again, while a client works with it, and looks whether anybody can tell.
  *
- * What is checked without being asked for:
+ * What is checked without being asked for is listed in `invariants`.
  *
- * - the result is that of the run without crashes, or another allowed one;
- * - a step whose exit was recorded is never run again, a step that was cut off
- *   runs again under the same key, an at-most-once step is begun at most once;
- * - every message reaches the client exactly once and in order, and is the one
- *   of the run without crashes; nothing comes after the answer;
- * - progress grows; each question is asked once; no answer, repeat or resume is
- *   refused;
- * - a stream that is replayed from its start is what the client had seen;
- * - another start on the same disk finds nothing left to do.
+ * **Example** (A property of a booking tool)
+ *
+ * ```ts
+ * it.effect.prop("booking survives any crash", { crashes: CrashTest.schedules({ max: 6 }) }, ({ crashes }) =>
+ *   CrashTest.run({ registrations: TripsLive, script, crashes }).pipe(
+ *     Effect.flatMap((run) => run.assert({ exactlyOnce: ["charge"] }))
+ *   ))
+ * ```
  *
  * @since 0.1.0
  */
 import * as Arbitrary from "effect/Arbitrary"
+import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Disks from "./Disks.ts"
+import * as Exit from "effect/Exit"
+import type * as HttpRouter from "effect/http/HttpRouter"
+import type * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import * as DurableMcp from "../DurableMcp.ts"
+import type { Store } from "../store/Store.ts"
+import type { Client, Question } from "./Client.ts"
+import * as Disk from "./Disk.ts"
+import type { Operation } from "./FaultStore.ts"
+import type { Baseline } from "./internal/director.ts"
+import * as Simulation from "./internal/simulation.ts"
 import * as Schedule from "./Schedule.ts"
-import * as Simulation from "./Simulation.ts"
+import * as Timeline from "./Timeline.ts"
+import type { World } from "./World.ts"
 
 /**
  * Names of what is checked, for a report.
@@ -34,6 +45,7 @@ export const invariants: ReadonlyArray<string> = [
   "no finished step runs again",
   "a cut-off step runs again under the same key",
   "an at-most-once step is begun at most once",
+  "each effect takes place as often as without crashes",
   "each message arrives exactly once and in order",
   "the messages are those of the run without crashes",
   "nothing comes after the answer",
@@ -45,20 +57,105 @@ export const invariants: ReadonlyArray<string> = [
 ]
 
 /**
+ * The server under test: what it offers, or the whole of it.
+ *
+ * What the layers need besides `World` comes from the test, and outlives the
+ * processes.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Options<A> {
-  /** Default: `Disks.memory`. */
-  readonly disk?: Simulation.Disk | undefined
+export type Server<RA, RE, RR> =
+  | {
+    /** As in `DurableMcp.layerHttp`. */
+    readonly registrations: Layer.Layer<RA, RE, RR>
+    readonly app?: undefined
+  }
+  | {
+    readonly registrations?: undefined
+    /** A server with routes, limits or middleware of its own, over the `Store` that it is given. */
+    readonly app: Layer.Layer<RA, RE, RR>
+    /** Where it serves. Default `/mcp`. */
+    readonly path?: string | undefined
+  }
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<A, E = never, R = never> {
+  /** What the client does. Its value is the result of the run, compared as JSON. */
+  readonly script: (client: Client) => Effect.Effect<A, E, R>
   /**
-   * Whether a result other than that of the run without crashes may stand, for
-   * example because an at-most-once step was cut off. Default: none.
+   * What the user says to a question: the result of the request, or nothing,
+   * when `question.reply` is used instead (late, twice, wrongly) or the script
+   * takes the question. Default: accepts without content.
    */
-  readonly allowed?: ((value: A, withoutCrashes: A) => boolean) | undefined
+  readonly answer?: ((question: Question) => Effect.Effect<Schema.Json | void>) | undefined
+  /** Client capabilities. Default: elicitation, sampling and roots. */
+  readonly capabilities?: Readonly<Record<string, Schema.Json>> | undefined
+  /** Default: `Disk.memory`. */
+  readonly disk?: Disk.Disk | undefined
+  /**
+   * Whether a result other than that of the run without crashes may stand.
+   * Default: when the run itself says why, see `Run.excuses`.
+   */
+  readonly allowed?: ((value: A, run: Run<A>) => boolean) | undefined
+  /** Asked of every run. */
+  readonly expect?: Expectations<A> | undefined
 }
 
 /**
+ * What a test knows about its tools, beyond what is checked anyway.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Expectations<A> {
+  /** Names of effects in the `World`; or a count of one's own, of which each must be 1. */
+  readonly exactlyOnce?: ReadonlyArray<string> | ReadonlyMap<string, number> | undefined
+  readonly atMostOnce?: ReadonlyArray<string> | ReadonlyMap<string, number> | undefined
+  /** The result, compared as JSON. */
+  readonly value?: A | undefined
+  /** What is wrong with the run; nothing when it is right. */
+  readonly satisfies?: ((run: Run<A>) => ReadonlyArray<string>) | undefined
+}
+
+/**
+ * A run that passed all that is checked without being asked for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Run<A> {
+  readonly value: A
+  /** What went wrong in it, in absolute numbers. */
+  readonly schedule: Schedule.Schedule
+  /** For `replay`. */
+  readonly token: string
+  /** Processes that died. */
+  readonly crashes: number
+  readonly world: {
+    /** How often each effect took place, by name. */
+    readonly effects: ReadonlyMap<string, number>
+    /** How often effects were attempted, in all. */
+    readonly attempts: number
+  }
+  /** Effects that were attempted again under their key, because their step was cut off. */
+  readonly repeated: number
+  /** What may make the result another one: `StepInterrupted mail`, `TimedOut people`, `Cancelled 2`. */
+  readonly excuses: ReadonlyArray<string>
+  /** What each process did on its store. */
+  readonly operations: ReadonlyArray<ReadonlyArray<Operation>>
+  /** Virtual time, in milliseconds. */
+  readonly duration: number
+  readonly timeline: Timeline.Timeline
+  readonly assert: (expectations: Expectations<A>) => Effect.Effect<void, CrashTestError>
+}
+
+/**
+ * What many runs came to.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -66,17 +163,21 @@ export interface Report {
   readonly runs: number
   /** Processes that died and were survived. */
   readonly crashes: number
+  /** Everything that went wrong, by kind. */
+  readonly faults: ReadonlyMap<Schedule.Kind, number>
   /** Attempts at the world, in all runs. */
   readonly attempts: number
-  /** Steps that were cut off and ran again, in all runs. */
+  /** Effects that were attempted again, in all runs. */
   readonly repeated: number
   /** Operations on the store of the run without crashes. */
   readonly operations: number
+  /** The run that took the longest of this machine's time. */
+  readonly slowest: { readonly token: string; readonly milliseconds: number }
 }
 
 /**
  * Something was lost, or done twice. The message has the schedule to replay and
- * what happened.
+ * the timeline.
  *
  * @category errors
  * @since 0.1.0
@@ -86,66 +187,93 @@ export class CrashTestError extends Data.TaggedError("CrashTestError")<{
   /** Give it to `replay`. */
   readonly token: string
   readonly violations: ReadonlyArray<string>
+  readonly timeline: Timeline.Timeline
 }> {}
 
 /**
- * One crash at every point: before, after and within each operation on the
- * store.
+ * What a server needs from the test.
+ *
+ * @category utility types
+ * @since 0.1.0
+ */
+export type Services<RR> = Exclude<
+  DurableMcp.Services<RR> | DurableMcp.Requests<RR, DurableMcp.Provided>,
+  World | Store | HttpRouter.HttpRouter | HttpRouter.Request<any, any>
+>
+
+/**
+ * Random schedules for a property: several faults each, also during recovery.
+ * They fit any run, and shrink to the fewest faults that still fail.
+ *
+ * @category arbitraries
+ * @since 0.1.0
+ */
+export const schedules: (options?: {
+  /** Most faults of a schedule. Default 6. */
+  readonly max?: number | undefined
+  /** Default: all. */
+  readonly kinds?: ReadonlyArray<Schedule.Kind> | undefined
+}) => Arbitrary.Arbitrary<Schedule.Schedule> = Schedule.arbitrary
+
+/**
+ * One run without faults, to know what is right, and one with `crashes`.
  *
  * @category running
  * @since 0.1.0
  */
-export const exhaustive: <A>(
-  program: Simulation.Program<A>,
-  options?: Options<A>
-) => Effect.Effect<Report, CrashTestError> = Effect.fnUntraced(function*<A>(
-  program: Simulation.Program<A>,
-  options?: Options<A>
-) {
-  const test = yield* make(program, options)
-  for (const { index, writes } of test.operations) {
-    for (let applied = 0; applied <= writes; applied++) {
-      yield* test.survives([{ at: index, applied }])
-    }
+export const run: <A, E = never, R = never, RA = never, RE = never, RR = never>(
+  options: Server<RA, RE, RR> & Options<A, E, R> & {
+    /** A schedule, or the token of one. Default: none. */
+    readonly crashes?: Schedule.Schedule | string | undefined
+  }
+) => Effect.Effect<Run<A>, CrashTestError, R | Services<RR>> = Effect.fnUntraced(function*(options) {
+  const test = yield* make(options)
+  return yield* test.survives(yield* scheduleOf(options.crashes ?? []))
+})
+
+/**
+ * One fault at every point: at each operation on the store, with each number of
+ * its writes applied, in each step, at each instant at which something happens.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const exhaustive: <A, E = never, R = never, RA = never, RE = never, RR = never>(
+  options: Server<RA, RE, RR> & Options<A, E, R> & {
+    /** Kinds of faults. Default: all. */
+    readonly kinds?: ReadonlyArray<Schedule.Kind> | undefined
+  }
+) => Effect.Effect<Report, CrashTestError, R | Services<RR>> = Effect.fnUntraced(function*(options) {
+  const test = yield* make(options)
+  for (const fault of everyFault(test.withoutFaults, options.kinds ?? Schedule.kinds)) {
+    yield* test.survives([fault])
   }
   return test.report()
 })
 
 /**
- * Random schedules of several crashes each, also during recovery. A failing one
- * is made smaller before it is reported.
+ * Random schedules. A failing one is made smaller before it is reported.
  *
  * @category running
  * @since 0.1.0
  */
-export const schedules: <A>(
-  program: Simulation.Program<A>,
-  options?: Options<A> & {
+export const random: <A, E = never, R = never, RA = never, RE = never, RR = never>(
+  options: Server<RA, RE, RR> & Options<A, E, R> & {
     /** Default 200. */
     readonly runs?: number | undefined
     /** Default: another each time; the failure tells what to replay. */
     readonly seed?: number | string | undefined
-    /** Crashes of one run. Default 6. */
-    readonly maxCrashes?: number | undefined
+    /** Most faults of one run. Default 6. */
+    readonly max?: number | undefined
+    /** Kinds of faults. Default: all. */
+    readonly kinds?: ReadonlyArray<Schedule.Kind> | undefined
   }
-) => Effect.Effect<Report, CrashTestError> = Effect.fnUntraced(function*<A>(
-  program: Simulation.Program<A>,
-  options?: Options<A> & {
-    readonly runs?: number | undefined
-    readonly seed?: number | string | undefined
-    readonly maxCrashes?: number | undefined
-  }
-) {
-  const test = yield* make(program, options)
-  const arbitrary = Schedule.arbitrary({
-    operations: test.operations.length,
-    writes: test.operations.reduce((most, { writes }) => Math.max(most, writes), 0),
-    maxCrashes: options?.maxCrashes ?? 6
-  })
+) => Effect.Effect<Report, CrashTestError, R | Services<RR>> = Effect.fnUntraced(function*(options) {
+  const test = yield* make(options)
   const checked = yield* Arbitrary.checkEffect(
-    arbitrary,
+    Schedule.arbitrary({ max: options.max, kinds: options.kinds }),
     (schedule) => Effect.as(test.survives(schedule), true),
-    { runs: options?.runs ?? 200, maxShrinks: 200, ...options?.seed === undefined ? {} : { seed: options.seed } }
+    { runs: options.runs ?? 200, maxShrinks: 200, ...options.seed === undefined ? {} : { seed: options.seed } }
   )
   if (checked._tag === "Falsified" && checked.failure._tag === "PropertyError") {
     return yield* checked.failure.error
@@ -159,22 +287,10 @@ export const schedules: <A>(
  * @category running
  * @since 0.1.0
  */
-export const replay: <A>(
-  program: Simulation.Program<A>,
-  token: string,
-  options?: Options<A>
-) => Effect.Effect<Simulation.Run<A>, CrashTestError> = Effect.fnUntraced(function*<A>(
-  program: Simulation.Program<A>,
-  token: string,
-  options?: Options<A>
-) {
-  const schedule = Schedule.decode(token)
-  if (schedule === undefined) {
-    return yield* Effect.die(new Error(`Not a schedule: ${token}`))
-  }
-  const test = yield* make(program, options)
-  return yield* test.survives(schedule)
-})
+export const replay: <A, E = never, R = never, RA = never, RE = never, RR = never>(
+  options: Server<RA, RE, RR> & Options<A, E, R>,
+  token: string
+) => Effect.Effect<Run<A>, CrashTestError, R | Services<RR>> = (options, token) => run({ ...options, crashes: token })
 
 // -----------------------------------------------------------------------------
 // internal
@@ -183,81 +299,194 @@ export const replay: <A>(
 /** Lines of a timeline that a failure shows. */
 const shownLines = 300
 
-/** Runs the program without crashes, as what the others are held to. */
-const make = Effect.fnUntraced(function*<A>(program: Simulation.Program<A>, options: Options<A> | undefined) {
-  const disk = options?.disk ?? Disks.memory
+const scheduleOf = (crashes: Schedule.Schedule | string): Effect.Effect<Schedule.Schedule> => {
+  const schedule = typeof crashes === "string" ? Schedule.decode(crashes) : crashes
+  return schedule === undefined ? Effect.die(new Error(`Not a schedule: ${crashes}`)) : Effect.succeed(schedule)
+}
+
+const programOf = (
+  options: Server<any, any, any> & Options<any, any, any>
+): Simulation.Program<any, any, any> => {
+  const path = options.registrations === undefined ? options.path ?? "/mcp" : "/mcp"
+  return {
+    app: options.app ?? DurableMcp.layerHttp({
+      name: "crash-test",
+      version: "1.0.0",
+      path: "/mcp",
+      registrations: options.registrations
+    }),
+    path,
+    script: options.script,
+    answer: options.answer,
+    capabilities: options.capabilities
+  }
+}
+
+/** Runs the program without faults, as what the others are held to. */
+const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Options<any, any, any>) {
+  const program = programOf(options)
+  const disk = options.disk ?? Disk.memory
+  const faults = new Map<Schedule.Kind, number>()
   let runs = 0
   let crashes = 0
   let attempts = 0
   let repeated = 0
+  let slowest = { token: "none", milliseconds: 0 }
 
   const survives = Effect.fnUntraced(function*(
     schedule: Schedule.Schedule,
-    judge: (run: Simulation.Run<A>) => ReadonlyArray<string>
+    baseline: Baseline,
+    judge: (result: Simulation.Result<any, any>) => ReadonlyArray<string>
   ) {
-    const run = yield* Simulation.run(program, disk, schedule)
-    const violations = [...run.violations, ...judge(run)]
+    const began = performance.now()
+    const result = yield* Simulation.run(program, disk, schedule, baseline)
+    const violations = [...result.violations, ...judge(result)]
     if (violations.length > 0) {
-      return yield* failure(run, violations)
+      return yield* failure(result, violations)
+    }
+    const milliseconds = performance.now() - began
+    const token = Schedule.encode(result.schedule)
+    if (milliseconds > slowest.milliseconds) {
+      slowest = { token, milliseconds }
     }
     runs++
-    crashes += run.crashes
-    attempts += run.attempts
-    repeated += run.repeated
-    return run
+    crashes += result.crashes
+    attempts += result.attempts
+    repeated += result.repeated
+    for (const { _tag } of result.schedule) {
+      faults.set(_tag, (faults.get(_tag) ?? 0) + 1)
+    }
+    const run: Run<any> = {
+      value: result.exit !== undefined && Exit.isSuccess(result.exit) ? result.exit.value : undefined,
+      schedule: result.schedule,
+      token,
+      crashes: result.crashes,
+      world: { effects: result.effects, attempts: result.attempts },
+      repeated: result.repeated,
+      excuses: result.excuses,
+      operations: result.operations,
+      duration: result.duration,
+      timeline: result.timeline,
+      assert: (expectations) => {
+        const unmet = unmetBy(run, expectations)
+        return unmet.length === 0 ? Effect.void : Effect.fail(failure(result, unmet))
+      }
+    }
+    if (options.expect !== undefined) {
+      yield* run.assert(options.expect)
+    }
+    return { run, result }
   })
 
-  const withoutCrashes = yield* survives([], () => [])
-  const expected = conversation(withoutCrashes)
+  const { result: ofBaseline, run: withoutFaults } = yield* survives(
+    [],
+    { operations: 0, steps: 0, duration: 0 },
+    ({ exit }) =>
+      exit !== undefined && Exit.isFailure(exit)
+        ? [`without any fault the script fails: ${Cause.pretty(exit.cause)}`]
+        : []
+  )
+  const baseline: Baseline = {
+    operations: withoutFaults.operations[0]?.length ?? 0,
+    steps: ofBaseline.steps,
+    duration: withoutFaults.duration
+  }
 
-  const judge = (run: Simulation.Run<A>): ReadonlyArray<string> => {
-    const violations: Array<string> = []
-    const value = JSON.stringify(run.value)
-    const wanted = JSON.stringify(withoutCrashes.value)
-    if (value !== wanted && options?.allowed?.(run.value as A, withoutCrashes.value as A) !== true) {
-      violations.push(`the result is ${value} and not ${wanted}`)
+  const wanted = JSON.stringify(withoutFaults.value)
+  const expected = conversation(ofBaseline.messages)
+  const judge = (result: Simulation.Result<any, any>): ReadonlyArray<string> => {
+    if (result.exit === undefined) {
+      return []
     }
-    const seen = conversation(run)
-    if (seen !== expected) {
-      violations.push(`the client got\n${seen}\nand not\n${expected}`)
+    if (Exit.isFailure(result.exit)) {
+      return [`the script fails: ${Cause.pretty(result.exit.cause)}`]
     }
-    return violations
+    const value = JSON.stringify(result.exit.value)
+    if (result.excuses.length > 0) {
+      return []
+    }
+    const seen = conversation(result.messages)
+    return [
+      ...value === wanted ? [] : [`the result is ${value} and not ${wanted}`],
+      ...seen === expected ? [] : [`the client got\n${seen}\nand not\n${expected}`]
+    ]
   }
 
   return {
-    operations: withoutCrashes.operations[0] ?? [],
-    survives: (schedule: Schedule.Schedule) => survives(schedule, judge),
+    withoutFaults,
+    survives: (schedule: Schedule.Schedule) => Effect.map(survives(schedule, baseline, judge), ({ run }) => run),
     report: (): Report => ({
       runs,
       crashes,
+      faults,
       attempts,
       repeated,
-      operations: withoutCrashes.operations[0]?.length ?? 0
+      operations: withoutFaults.operations[0]?.length ?? 0,
+      slowest
     })
   }
 })
 
 /**
- * What the server said: without answers, whose content `allowed` judges, and
+ * What the server said: without answers, whose content the script returns, and
  * without the ids of its questions, which hang on a secret of the store.
  */
-const conversation = (run: Simulation.Run<unknown>): string =>
-  Array.from(run.messages, ([call, messages]) => {
+const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
+  Array.from(calls, ([call, messages]) => {
     const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
     return `  call ${call}:\n${said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")}`
   }).sort().join("")
 
-const failure = (run: Simulation.Run<unknown>, violations: ReadonlyArray<string>): CrashTestError => {
-  const token = Schedule.encode(run.schedule)
-  const hidden = Math.max(0, run.timeline.length - shownLines)
+const everyFault = (
+  { operations }: Run<unknown>,
+  kinds: ReadonlyArray<Schedule.Kind>
+): ReadonlyArray<Schedule.Fault> => {
+  const faults: Array<Schedule.Fault> = []
+  for (const { index, writes } of operations[0] ?? []) {
+    if (kinds.includes("Crash")) {
+      for (let applied = 0; applied <= writes.length; applied++) {
+        faults.push({ _tag: "Crash", at: index, applied })
+      }
+    }
+  }
+  return faults
+}
+
+const countsOf = (asked: ReadonlyArray<string> | ReadonlyMap<string, number>, run: Pick<Run<unknown>, "world">) =>
+  asked instanceof Map
+    ? Array.from(asked as ReadonlyMap<string, number>)
+    : (asked as ReadonlyArray<string>).map((name) => [name, run.world.effects.get(name) ?? 0] as const)
+
+const unmetBy = <A>(run: Run<A>, expectations: Expectations<A>): ReadonlyArray<string> => {
+  const { atMostOnce, exactlyOnce, satisfies, value } = expectations
+  const wanted = JSON.stringify(value)
+  return [
+    ...countsOf(exactlyOnce ?? [], run).flatMap(([name, count]) =>
+      count === 1 ? [] : [`${name} took place ${count} times and not exactly once`]
+    ),
+    ...countsOf(atMostOnce ?? [], run).flatMap(([name, count]) =>
+      count <= 1 ? [] : [`${name} took place ${count} times and not at most once`]
+    ),
+    ...value === undefined || wanted === JSON.stringify(run.value)
+      ? []
+      : [`the result is ${JSON.stringify(run.value)} and not ${wanted}`],
+    ...satisfies?.(run) ?? []
+  ]
+}
+
+const failure = (result: Simulation.Result<unknown, unknown>, violations: ReadonlyArray<string>): CrashTestError => {
+  const token = Schedule.encode(result.schedule)
+  const { timeline } = result
+  const hidden = Math.max(0, timeline.length - shownLines)
   return new CrashTestError({
     token,
     violations,
+    timeline,
     message: [
-      `Schedule ${token} (to replay: CrashTest.replay(program, "${token}"))`,
+      `Schedule ${token} (to replay: CrashTest.replay(options, "${token}"))`,
       ...violations.map((violation) => `  - ${violation}`),
-      hidden === 0 ? "What happened:" : `What happened (the last ${shownLines} of ${run.timeline.length} lines):`,
-      ...run.timeline.slice(hidden)
+      hidden === 0 ? "What happened:" : `What happened (the last ${shownLines} of ${timeline.length} lines):`,
+      Timeline.toText(timeline.slice(hidden))
     ].join("\n")
   })
 }

@@ -1,6 +1,6 @@
 /**
- * A store as a process sees it that will die: at its n-th operation, before or
- * after it, or within, when only its first writes are applied.
+ * A store as a process sees it that will die: at an operation, before or after
+ * it, or within, when only its first writes are applied; or whose disk fails.
  *
  * Wraps any store. From the moment of death every operation fails with
  * `Fenced`, and none hangs, so that no finalizer of the dead process can write.
@@ -13,7 +13,6 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Outcome, Store, Write } from "../store/Store.ts"
 import { StoreError } from "../store/StoreError.ts"
-import type { Crash } from "./Schedule.ts"
 
 /**
  * An operation on the store, at which a process can die.
@@ -27,19 +26,34 @@ export interface Operation {
   readonly kind: "commit" | "submit" | "read" | "run"
   /** What was written, read or run, for a reader. */
   readonly what: string
-  /** Number of writes; 0 for others than commits and submits. */
-  readonly writes: number
+  /** Of commits and submits; others have none. */
+  readonly writes: ReadonlyArray<Write>
 }
+
+/**
+ * What becomes of an operation.
+ *
+ * - `Crash`: the process dies, with the first `applied` writes applied.
+ * - `Torn`: the machine dies in the middle of a write.
+ * - `Fail`: nothing is applied, the operation fails with `Io`, the process goes on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Decision =
+  | { readonly _tag: "Crash"; readonly applied: number }
+  | { readonly _tag: "Torn" }
+  | { readonly _tag: "Fail" }
 
 /**
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** Default: it lives. */
-  readonly crash?: Crash | undefined
-  /** Told of each operation when it begins, and whether the process dies at it. */
-  readonly onOperation?: ((operation: Operation, dies: boolean) => void) | undefined
+  /** Asked at each operation when it begins. Default: nothing goes wrong. */
+  readonly decide?: ((operation: Operation) => Decision | undefined) | undefined
+  /** Damages what was not acknowledged (`Disk.Instance`). Default: a torn commit is not applied. */
+  readonly tear?: ((unacknowledged: Effect.Effect<void>) => Effect.Effect<void>) | undefined
   /** Told of writes that stand, with what became of them. */
   readonly onApplied?: ((writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Outcome>) => void) | undefined
 }
@@ -64,7 +78,6 @@ export interface FaultStore {
 export const make = (inner: Store["Service"], options?: Options): Effect.Effect<FaultStore> =>
   Effect.sync(() => {
     const died = Deferred.makeUnsafe<void>()
-    const crash = options?.crash
     let dead = false
     let operations = 0
 
@@ -77,13 +90,10 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
       return Effect.asVoid(Deferred.succeed(died, undefined))
     })
 
-    /** Counts an operation; true when the process dies at it. */
-    const begin = (kind: Operation["kind"], what: string, writes: number): boolean => {
-      const index = ++operations
-      const dies = crash !== undefined && crash.at === index
-      options?.onOperation?.({ index, kind, what, writes }, dies)
-      return dies
-    }
+    const failed = Effect.fail(new StoreError({ reason: "Io", message: "The disk has failed, as the schedule wants" }))
+
+    const begin = (kind: Operation["kind"], what: string, writes: ReadonlyArray<Write>): Decision | undefined =>
+      options?.decide?.({ index: ++operations, kind, what, writes })
 
     /** What comes back from a store after the process has died reaches nobody. */
     const alive = <A>(value: A): Effect.Effect<A, StoreError> => dead ? fenced : Effect.succeed(value)
@@ -93,45 +103,63 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         if (dead) {
           return fenced
         }
-        return begin("read", what, 0) ? Effect.andThen(kill, fenced) : Effect.flatMap(effect, alive)
+        const decision = begin("read", what, [])
+        switch (decision?._tag) {
+          case "Crash":
+          case "Torn":
+            return Effect.andThen(kill, fenced)
+          case "Fail":
+            return failed
+          default:
+            return Effect.flatMap(effect, alive)
+        }
       })
 
     const readStream = <A>(what: string, stream: Stream.Stream<A, StoreError>): Stream.Stream<A, StoreError> =>
       Stream.unwrap(read(what, Effect.succeed(Stream.mapEffect(stream, alive))))
 
-    /** Applies the first writes as the last thing that this process does; nobody can stop it in that. */
-    const tear = (writes: ReadonlyArray<Write>, applied: number) =>
+    /** The last thing that this process does; nobody can stop it in that. */
+    const die = (last: Effect.Effect<void>) =>
       Effect.suspend(() => {
         dead = true
-        const first = writes.slice(0, applied)
-        return isNonEmpty(first)
-          ? Effect.ignore(Effect.map(inner.commit(first), (outcomes) => options?.onApplied?.(first, outcomes)))
-          : Effect.void
+        return last
       }).pipe(Effect.andThen(kill), Effect.uninterruptible, Effect.andThen(fenced))
 
-    const commit = (writes: NonEmptyReadonlyArray<Write>) =>
+    const apply = (writes: ReadonlyArray<Write>) =>
+      isNonEmpty(writes)
+        ? Effect.ignore(Effect.map(inner.commit(writes), (outcomes) => options?.onApplied?.(writes, outcomes)))
+        : Effect.void
+
+    const write = <A>(
+      kind: "commit" | "submit",
+      writes: NonEmptyReadonlyArray<Write>,
+      effect: Effect.Effect<A, StoreError>
+    ): Effect.Effect<A, StoreError> =>
       Effect.suspend(() => {
         if (dead) {
           return fenced
         }
-        if (begin("commit", writes.map(describe).join(", "), writes.length)) {
-          return tear(writes, crash?.applied ?? 0)
+        const decision = begin(kind, writes.map(describe).join(", "), writes)
+        switch (decision?._tag) {
+          case "Crash":
+            return die(apply(writes.slice(0, decision.applied)))
+          case "Torn":
+            return die(options?.tear?.(apply(writes)) ?? Effect.void)
+          case "Fail":
+            return failed
+          default:
+            return Effect.flatMap(effect, alive)
         }
-        return Effect.flatMap(inner.commit(writes), (outcomes) => {
-          options?.onApplied?.(writes, outcomes)
-          return alive(outcomes)
-        })
       })
 
-    const submit = (writes: NonEmptyReadonlyArray<Write>) =>
-      Effect.suspend(() => {
-        if (dead) {
-          return fenced
-        }
-        return begin("submit", writes.map(describe).join(", "), writes.length)
-          ? tear(writes, crash?.applied ?? 0)
-          : Effect.flatMap(inner.submit(writes), alive)
-      })
+    const commit = (writes: NonEmptyReadonlyArray<Write>) =>
+      write(
+        "commit",
+        writes,
+        Effect.tap(inner.commit(writes), (outcomes) => Effect.sync(() => options?.onApplied?.(writes, outcomes)))
+      )
+
+    const submit = (writes: NonEmptyReadonlyArray<Write>) => write("submit", writes, inner.submit(writes))
 
     const store: Store["Service"] = {
       commit,
@@ -154,7 +182,8 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
               if (dead) {
                 return Effect.void
               }
-              return begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, 0) ? kill : run(id, cause)
+              const decision = begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, [])
+              return decision === undefined || decision._tag === "Fail" ? run(id, cause) : kill
             })
           )
         )

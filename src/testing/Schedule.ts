@@ -1,45 +1,187 @@
 /**
- * When the processes of a simulation die.
+ * What goes wrong in a run, and when.
  *
  * @since 0.1.0
  */
 import * as Arbitrary from "effect/Arbitrary"
-import * as Schema from "effect/Schema"
+import * as EffectSchema from "effect/Schema"
 
 /**
- * Where one process dies.
+ * Things that go wrong, one after the other: each is due from the moment at
+ * which the one before it has happened, or the process after it has started.
+ *
+ * A position `at` counts operations on the store from there, the first is 1.
+ * Below 1 it is a fraction of what a run without faults does, so that a schedule
+ * fits any run; what it came to is in `Run.schedule`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Schedule = ReadonlyArray<Fault>
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Fault =
+  | Crash
+  | TornCommit
+  | CrashAfter
+  | CrashInStep
+  | FailedOperation
+  | CutConnections
+  | RepeatedPosts
+  | ClockJump
+  | SecondProcess
+
+/**
+ * The process dies at an operation.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Crash {
-  /** The operation on the store at which it dies, counted from 1 since it started. */
+  readonly _tag: "Crash"
   readonly at: number
   /**
    * How many writes of that operation are applied before: 0 dies before it, all
-   * of them after it but before it is acknowledged, fewer tear it. Reads and
-   * starts of runs have none.
+   * of them (or more than there are) after it but before it is acknowledged,
+   * fewer within it. Reads and starts of runs have none.
    */
   readonly applied: number
 }
 
 /**
- * One crash for each process in turn. The process after the last one lives. A
- * process that ends its work earlier than its crash lives as well.
+ * The machine dies in a commit, and leaves on the disk a part of what was being
+ * written, not at the border of a write. On a disk that cannot show this: a
+ * `Crash` before the commit.
  *
  * @category models
  * @since 0.1.0
  */
-export type Schedule = ReadonlyArray<Crash>
+export interface TornCommit {
+  readonly _tag: "TornCommit"
+  readonly at: number
+}
 
 /**
- * The schedule as a word that can be copied from a failure and replayed: `17.2-3.0`.
+ * The process dies at an instant, before anything that is due at it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CrashAfter {
+  readonly _tag: "CrashAfter"
+  /** Milliseconds of virtual time; below 1 a fraction of a run without faults. */
+  readonly ms: number
+}
+
+/**
+ * The process dies while a step runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CrashInStep {
+  readonly _tag: "CrashInStep"
+  /** The step's name as the handler gave it, or its path (`outer/inner#2`). Undefined: any step. */
+  readonly step: string | undefined
+  /** Which of its runs, from 1; below 1 a fraction of those of a run without faults. */
+  readonly nth: number
+  /** `before` its body; `after` its body, whose exit is not recorded yet. */
+  readonly when: "before" | "after"
+}
+
+/**
+ * The disk refuses an operation (`Io`), and goes on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FailedOperation {
+  readonly _tag: "FailedOperation"
+  readonly at: number
+}
+
+/**
+ * Every connection is cut; the process lives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CutConnections {
+  readonly _tag: "CutConnections"
+  readonly at: number
+}
+
+/**
+ * Every POST that has no whole answer yet is sent once more, as a proxy does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RepeatedPosts {
+  readonly _tag: "RepeatedPosts"
+  readonly at: number
+}
+
+/**
+ * The wall clock jumps; what sleeps goes on sleeping as long as it meant to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClockJump {
+  readonly _tag: "ClockJump"
+  readonly at: number
+  /** Forward, or back when negative. */
+  readonly ms: number
+}
+
+/**
+ * Another process opens the store while this one lives, and all new requests go
+ * to it. The store decides which of the two may go on writing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SecondProcess {
+  readonly _tag: "SecondProcess"
+  readonly at: number
+}
+
+/**
+ * The schedule as a word that can be copied from a failure and replayed:
+ * `crash@17/2,crash@3/0`.
  *
  * @category encoding
  * @since 0.1.0
  */
 export const encode = (schedule: Schedule): string =>
-  schedule.length === 0 ? "none" : schedule.map(({ applied, at }) => `${at}.${applied}`).join("-")
+  schedule.length === 0 ? "none" : schedule.map(encodeFault).join(",")
+
+const encodeFault = (fault: Fault): string => {
+  switch (fault._tag) {
+    case "Crash":
+      return `crash@${fault.at}/${fault.applied}`
+    case "TornCommit":
+      return `torn@${fault.at}`
+    case "CrashAfter":
+      return `crash@${fault.ms}ms`
+    case "CrashInStep":
+      return `crash@${fault.when}:${fault.step === undefined ? "" : encodeURIComponent(fault.step)}:${fault.nth}`
+    case "FailedOperation":
+      return `fail@${fault.at}`
+    case "CutConnections":
+      return `cut@${fault.at}`
+    case "RepeatedPosts":
+      return `repeat@${fault.at}`
+    case "ClockJump":
+      return `jump@${fault.at}/${fault.ms}`
+    case "SecondProcess":
+      return `second@${fault.at}`
+  }
+}
 
 /**
  * Reads what `encode` wrote; undefined for anything else.
@@ -48,35 +190,145 @@ export const encode = (schedule: Schedule): string =>
  * @since 0.1.0
  */
 export const decode = (token: string): Schedule | undefined => {
-  if (token === "none") {
-    return []
+  const faults: Array<Fault> = []
+  for (const word of token === "none" ? [] : token.split(",")) {
+    const fault = decodeFault(word)
+    if (fault === undefined) {
+      return undefined
+    }
+    faults.push(fault)
   }
-  const crashes = token.split("-").map((part) => /^(\d+)\.(\d+)$/.exec(part))
-  return crashes.some((match) => match === null)
-    ? undefined
-    : crashes.map((match) => ({ at: Number(match?.[1]), applied: Number(match?.[2]) }))
+  return faults
+}
+
+const position = "([0-9]+(?:\\.[0-9]+)?)"
+const words = {
+  crash: new RegExp(`^crash@${position}/([0-9]+)$`),
+  torn: new RegExp(`^torn@${position}$`),
+  after: new RegExp(`^crash@${position}ms$`),
+  inStep: new RegExp(`^crash@(before|after):([^:,]*):${position}$`),
+  fail: new RegExp(`^fail@${position}$`),
+  cut: new RegExp(`^cut@${position}$`),
+  repeat: new RegExp(`^repeat@${position}$`),
+  jump: new RegExp(`^jump@${position}/(-?[0-9]+)$`),
+  second: new RegExp(`^second@${position}$`)
+}
+
+const decodeFault = (word: string): Fault | undefined => {
+  let match: RegExpExecArray | null
+  if ((match = words.crash.exec(word)) !== null) {
+    return { _tag: "Crash", at: Number(match[1]), applied: Number(match[2]) }
+  }
+  if ((match = words.torn.exec(word)) !== null) {
+    return { _tag: "TornCommit", at: Number(match[1]) }
+  }
+  if ((match = words.after.exec(word)) !== null) {
+    return { _tag: "CrashAfter", ms: Number(match[1]) }
+  }
+  if ((match = words.inStep.exec(word)) !== null) {
+    const step = match[2] === "" || match[2] === undefined ? undefined : decodeURIComponent(match[2])
+    return { _tag: "CrashInStep", step, nth: Number(match[3]), when: match[1] === "before" ? "before" : "after" }
+  }
+  if ((match = words.fail.exec(word)) !== null) {
+    return { _tag: "FailedOperation", at: Number(match[1]) }
+  }
+  if ((match = words.cut.exec(word)) !== null) {
+    return { _tag: "CutConnections", at: Number(match[1]) }
+  }
+  if ((match = words.repeat.exec(word)) !== null) {
+    return { _tag: "RepeatedPosts", at: Number(match[1]) }
+  }
+  if ((match = words.jump.exec(word)) !== null) {
+    return { _tag: "ClockJump", at: Number(match[1]), ms: Number(match[2]) }
+  }
+  if ((match = words.second.exec(word)) !== null) {
+    return { _tag: "SecondProcess", at: Number(match[1]) }
+  }
+  return undefined
 }
 
 /**
- * Schedules for a program that does about `operations` operations in a process,
- * none with more than `writes` writes. Later processes do less, since they find
- * most of the work done: their crashes come earlier.
+ * Kinds of faults.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Kind = Fault["_tag"]
+
+/**
+ * All of them, crashes first.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const kinds: ReadonlyArray<Kind> = [
+  "Crash",
+  "CrashInStep",
+  "CrashAfter",
+  "TornCommit",
+  "FailedOperation",
+  "CutConnections",
+  "RepeatedPosts",
+  "ClockJump",
+  "SecondProcess"
+]
+
+/** How often of 100 faults; what a generator draws first shrinks towards the first of them. */
+const shares: ReadonlyArray<readonly [kind: Kind, percent: number]> = [
+  ["Crash", 58],
+  ["CrashInStep", 10],
+  ["CrashAfter", 6],
+  ["TornCommit", 3],
+  ["FailedOperation", 6],
+  ["CutConnections", 6],
+  ["RepeatedPosts", 5],
+  ["ClockJump", 3],
+  ["SecondProcess", 3]
+]
+
+/** Milliseconds by which a clock jumps. */
+const jumps = [1000, -1000, 60_000, -60_000, 3_600_000, -3_600_000]
+
+/**
+ * Random schedules that fit any run. They shrink by leaving faults out, then
+ * towards plain crashes at earlier operations.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const arbitrary = (options: {
-  readonly operations: number
-  readonly writes: number
-  readonly maxCrashes: number
+export const arbitrary = (options?: {
+  /** Most faults of a schedule. Default 6. */
+  readonly max?: number | undefined
+  /** Default: all. */
+  readonly kinds?: ReadonlyArray<Kind> | undefined
 }): Arbitrary.Arbitrary<Schedule> => {
-  const crash = Arbitrary.schema(Schema.Struct({
-    at: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Math.max(1, options.operations) })),
-    applied: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: options.writes }))
+  const allowed = options?.kinds ?? kinds
+  const bag = shares.filter(([kind]) => allowed.includes(kind))
+    .flatMap(([kind, percent]) => Array.from({ length: percent }, () => kind))
+  const int = (minimum: number, maximum: number) => EffectSchema.Int.check(EffectSchema.isBetween({ minimum, maximum }))
+  const drawn = Arbitrary.schema(EffectSchema.Struct({
+    kind: int(0, bag.length - 1),
+    at: int(1, 999),
+    detail: int(0, 5)
   }))
-  // An array shrinks by leaving crashes out, which a number of crashes would not.
+  // An array shrinks by leaving elements out, which a number of faults would not.
   return Arbitrary.map(
-    Arbitrary.array(crash, { minLength: 1, maxLength: options.maxCrashes }),
-    (crashes) => crashes.map(({ applied, at }, process) => ({ at: Math.ceil(at / (process + 1)), applied }))
+    Arbitrary.array(drawn, { minLength: 1, maxLength: options?.max ?? 6 }),
+    (faults) => faults.map(({ at, detail, kind }) => fault(bag[kind] ?? "Crash", at / 1000, detail))
   )
+}
+
+const fault = (kind: Kind, at: number, detail: number): Fault => {
+  switch (kind) {
+    case "Crash":
+      return { _tag: kind, at, applied: detail }
+    case "CrashInStep":
+      return { _tag: kind, step: undefined, nth: at, when: detail % 2 === 0 ? "before" : "after" }
+    case "CrashAfter":
+      return { _tag: kind, ms: at }
+    case "ClockJump":
+      return { _tag: kind, at, ms: jumps[detail] ?? 1000 }
+    default:
+      return { _tag: kind, at }
+  }
 }

@@ -6,8 +6,8 @@
  */
 export * as Client from "./Client.ts"
 export * as CrashTest from "./CrashTest.ts"
-export * as Disks from "./Disks.ts"
+export * as Disk from "./Disk.ts"
 export * as FaultStore from "./FaultStore.ts"
 export * as Schedule from "./Schedule.ts"
-export * as Simulation from "./Simulation.ts"
+export * as Timeline from "./Timeline.ts"
 export * as World from "./World.ts"

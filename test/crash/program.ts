@@ -5,8 +5,7 @@
 import { Effect, Layer, Schema } from "effect"
 import { Durable, DurableMcp } from "effect-durable-mcp"
 import { Tool, Toolkit } from "effect/ai"
-import type * as CrashTest from "../../src/testing/CrashTest.ts"
-import type * as Simulation from "../../src/testing/Simulation.ts"
+import type * as Client from "../../src/testing/Client.ts"
 import { World } from "../../src/testing/World.ts"
 
 class Busy extends Schema.TaggedError<Busy>("Busy")("Busy", { attempt: Schema.Int }) {}
@@ -35,31 +34,31 @@ const Tools = Toolkit.make(Survey, Booking)
 
 const Handlers = Tools.toLayer(Effect.gen(function*() {
   const world = yield* World
-  const { attempt } = world
+  const { effect } = world
   return Tools.of({
     survey: Effect.fnUntraced(function*({ n }) {
       let sum = 0
       for (let i = 1; i <= n; i++) {
-        sum += yield* Durable.step("item", ({ key }) => Effect.as(attempt({ what: `item ${i}`, key }), i))
+        sum += yield* Durable.step("item", ({ key }) => Effect.as(effect(`item ${i}`, { key }), i))
         yield* Durable.progress({ progress: i, total: n + 2 })
       }
       yield* Durable.log({ sum }, { level: "warning" })
 
       const parallel = yield* Effect.forEach(
         ["left", "right"],
-        (side) => Durable.step(side, ({ key }) => Effect.as(attempt({ what: side, key }), side)),
+        (side) => Durable.step(side, ({ key }) => Effect.as(effect(side, { key }), side)),
         { concurrency: "unbounded" }
       )
 
       const nested = yield* Durable.step("outer", ({ key }) =>
         Effect.gen(function*() {
-          yield* attempt({ what: "outer", key })
-          return yield* Durable.step("inner", ({ key }) => Effect.as(attempt({ what: "inner", key }), "nested"))
+          yield* effect("outer", { key })
+          return yield* Durable.step("inner", ({ key }) => Effect.as(effect("inner", { key }), "nested"))
         }))
 
       const attempts = yield* Durable.step("flaky", (step) =>
         Effect.gen(function*() {
-          yield* attempt({ what: "flaky", ...step })
+          yield* effect("flaky", step)
           return step.attempt < 3 ? yield* new Busy({ attempt: step.attempt }) : step.attempt
         }), { error: Busy, retry: 5 }).pipe(Effect.orDie)
 
@@ -74,7 +73,7 @@ const Handlers = Tools.toLayer(Effect.gen(function*() {
 
       const mail = yield* Durable.step(
         "mail",
-        (step) => Effect.as(attempt({ what: "mail", atMostOnce: true, ...step }), "sent" as const),
+        () => Effect.as(effect("mail"), "sent" as const),
         { atMostOnce: true }
       ).pipe(
         Effect.catchTag("StepInterrupted", () => Effect.succeed("unknown" as const))
@@ -85,8 +84,8 @@ const Handlers = Tools.toLayer(Effect.gen(function*() {
 
     booking: Effect.fnUntraced(function*({ seats }) {
       const hold = (name: string) =>
-        Durable.step(name, ({ key }) => Effect.as(attempt({ what: name, key }), name), {
-          compensate: (value, _cause, { key }) => Effect.asVoid(attempt({ what: `undo ${value}`, key }))
+        Durable.step(name, ({ key }) => Effect.as(effect(name, { key }), name), {
+          compensate: (value, _cause, { key }) => Effect.asVoid(effect(`undo ${value}`, { key }))
         })
       yield* hold("seat")
       yield* hold("room")
@@ -100,22 +99,14 @@ const Handlers = Tools.toLayer(Effect.gen(function*() {
 }))
 
 /** The first answer comes while the handler still waits in memory, the second when it has long been parked. */
-export const program: Simulation.Program<unknown> = {
-  app: DurableMcp.layerHttp({
-    name: "proof",
-    version: "1.0.0",
-    path: "/mcp",
-    registrations: DurableMcp.toolkit(Tools).pipe(Layer.provide(Handlers))
-  }),
-  answer: ({ params }) =>
+export const program = {
+  registrations: DurableMcp.toolkit(Tools).pipe(Layer.provide(Handlers)),
+  answer: ({ params }: Client.Question) =>
     params.message === "How many people?"
       ? Effect.as(Effect.sleep("1 second"), { action: "accept", content: { people: 4 } })
       : Effect.as(Effect.sleep("20 seconds"), { action: "decline" }),
-  script: (client) => Effect.all([client.callTool("survey", { n: 3 }), client.callTool("booking", { seats: 2 })])
-}
-
-/** A crash within the at-most-once step leaves its outcome unknown: better no mail than two. */
-export const options: CrashTest.Options<unknown> = {
-  allowed: (value, withoutCrashes) =>
-    JSON.stringify(value).replaceAll("unknown", "sent") === JSON.stringify(withoutCrashes)
+  script: (client: Client.Client) =>
+    Effect.all([client.callTool("survey", { n: 3 }), client.callTool("booking", { seats: 2 })]),
+  /** A crash within the at-most-once step leaves its outcome unknown: better no mail than two. */
+  expect: { atMostOnce: ["mail"] }
 }

@@ -7,8 +7,8 @@ import { Effect, Layer, Option, Schema } from "effect"
 import { Durable, DurableMcp, Store } from "effect-durable-mcp"
 import { Tool, Toolkit } from "effect/ai"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Client from "../../src/testing/Client.ts"
 import * as CrashTest from "../../src/testing/CrashTest.ts"
-import type * as Simulation from "../../src/testing/Simulation.ts"
 import { World } from "../../src/testing/World.ts"
 
 type Body = (world: World["Service"]) => Effect.Effect<string>
@@ -16,7 +16,7 @@ type Body = (world: World["Service"]) => Effect.Effect<string>
 const Run = Toolkit.make(Tool.make("run", { success: Schema.String }))
 
 /** A server whose one tool has this body, called once. */
-const program = (body: Body): Simulation.Program<unknown> => ({
+const program = (body: Body) => ({
   app: DurableMcp.layerHttp({
     name: "kit",
     version: "1.0.0",
@@ -26,11 +26,11 @@ const program = (body: Body): Simulation.Program<unknown> => ({
     )
   }),
   answer: () => Effect.succeed({ action: "accept", content: { ok: true } }),
-  script: (client) => client.callTool("run")
+  script: (client: Client.Client) => client.callTool("run")
 })
 
 const step = (world: World["Service"], what: string) =>
-  Durable.step(what, ({ key }) => Effect.as(world.attempt({ what, key }), what))
+  Durable.step(what, ({ key }) => Effect.as(world.effect(what, { key }), what))
 
 const correct: Body = Effect.fnUntraced(function*(world) {
   yield* step(world, "first")
@@ -41,11 +41,13 @@ const correct: Body = Effect.fnUntraced(function*(world) {
   return "done"
 })
 
+type Program = ReturnType<typeof program>
+
 /** The program over a store that behaves otherwise. */
 const over = (
-  program: Simulation.Program<unknown>,
+  program: Program,
   f: (store: Store.Store["Service"]) => Partial<Store.Store["Service"]>
-): Simulation.Program<unknown> => ({
+): Program => ({
   ...program,
   app: program.app.pipe(
     Layer.provide(Layer.effect(Store.Store)(Effect.map(Store.Store, (store) => ({ ...store, ...f(store) }))))
@@ -54,9 +56,9 @@ const over = (
 
 /** The program with other writes than it meant. */
 const writing = (
-  program: Simulation.Program<unknown>,
+  program: Program,
   f: (writes: ReadonlyArray<Store.Write>) => ReadonlyArray<Store.Write>
-): Simulation.Program<unknown> =>
+): Program =>
   over(program, (store) => ({
     commit: (writes) => store.commit(f(writes) as NonEmptyReadonlyArray<Store.Write>),
     submit: (writes) => store.submit(f(writes) as NonEmptyReadonlyArray<Store.Write>)
@@ -73,7 +75,7 @@ describe("CrashTest", () => {
     Effect.gen(function*() {
       const every = yield* CrashTest.exhaustive(program(correct))
       assert.isAbove(every.crashes, 20)
-      const random = yield* CrashTest.schedules(program(correct), { runs: 50, seed: 1 })
+      const random = yield* CrashTest.random({ ...program(correct), runs: 50, seed: 1 })
       assert.isAbove(random.crashes, 50)
     }), 60_000)
 
@@ -122,10 +124,9 @@ describe("CrashTest", () => {
 
   it.live("finds an at-most-once step that is begun twice", () =>
     Effect.gen(function*() {
-      const error = yield* found(CrashTest.exhaustive(program((world) =>
-        Durable.step("mail", ({ key }) =>
-          Effect.as(world.attempt({ what: "mail", key, atMostOnce: true }), "sent"))
-      )))
+      const error = yield* found(
+        CrashTest.exhaustive(program((world) => Durable.step("mail", () => Effect.as(world.effect("mail"), "sent"))))
+      )
       assert.include(error.message, "mail was begun twice")
     }), 60_000)
 
@@ -134,10 +135,10 @@ describe("CrashTest", () => {
       const broken = program((world) =>
         Effect.andThen(
           step(world, "first"),
-          Durable.step("mail", ({ key }) => Effect.as(world.attempt({ what: "mail", key, atMostOnce: true }), "sent"))
+          Durable.step("mail", () => Effect.as(world.effect("mail"), "sent"))
         )
       )
-      const error = yield* found(CrashTest.schedules(broken, { runs: 500, seed: 1, maxCrashes: 4 }))
+      const error = yield* found(CrashTest.random({ ...broken, runs: 500, seed: 1, max: 4 }))
       assert.match(error.token, /^\d+\.\d+$/)
       const again = yield* Effect.flip(CrashTest.replay(broken, error.token))
       assert.deepStrictEqual(again.violations, error.violations)

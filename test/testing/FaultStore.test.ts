@@ -4,7 +4,6 @@ import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store, Write } from "../../src/store/Store.ts"
 import type { StoreError } from "../../src/store/StoreError.ts"
 import * as FaultStore from "../../src/testing/FaultStore.ts"
-import type { Crash } from "../../src/testing/Schedule.ts"
 
 const open = (stream: string): Write => ({
   _tag: "OpenStream",
@@ -16,8 +15,11 @@ const open = (stream: string): Write => ({
 const append = (stream: string, key: string): Write => ({ _tag: "Append", stream, key, data: "{}" })
 
 /** A process on a disk that outlives it. */
-const processOn = (disk: MemoryStore.Disk, crash?: Crash) =>
-  Effect.flatMap(MemoryStore.make({ disk }), (store) => FaultStore.make(store, { crash }))
+const processOn = (disk: MemoryStore.Disk, crash?: { readonly at: number; readonly applied: number }) =>
+  Effect.flatMap(MemoryStore.make({ disk }), (store) =>
+    FaultStore.make(store, {
+      decide: ({ index }) => index === crash?.at ? { _tag: "Crash", applied: crash.applied } : undefined
+    }))
 
 const keys = (store: Store["Service"]) =>
   Effect.map(store.events("s", 0, 100), ({ events }) => events.map(({ key }) => key))

@@ -7,18 +7,20 @@ import type { Id } from "../../session/JsonRpc.ts"
 import type { Outcome, Write } from "../../store/Store.ts"
 import type { Question, Received } from "../Client.ts"
 import type { Operation } from "../FaultStore.ts"
-import type { Attempt } from "../World.ts"
+import * as Schedule from "../Schedule.ts"
+import type { Entry, Timeline } from "../Timeline.ts"
 
 /** @internal */
 export interface Observer {
-  readonly say: (text: string) => void
+  readonly say: (lane: Entry["lane"], text: string) => void
   readonly violation: (text: string) => void
   readonly boot: (boot: number) => void
   /** The script has ended: from now on nothing may be left to do. */
   readonly ended: () => void
-  readonly operation: (operation: Operation, dies: boolean) => void
+  readonly operation: (operation: Operation) => void
+  readonly fault: (fault: Schedule.Fault) => void
   readonly applied: (writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Outcome>) => void
-  readonly attempt: (attempt: Attempt, isDead: () => boolean) => Effect.Effect<number>
+  readonly effect: (name: string, key: string | undefined, isDead: () => boolean) => Effect.Effect<number>
   readonly eventId: (call: Id, eventId: string) => void
   readonly received: (received: Received) => void
   readonly answered: (question: Question) => void
@@ -27,13 +29,18 @@ export interface Observer {
   /** When something last came of it all, in virtual time. */
   readonly movedAt: () => number
   readonly operations: () => ReadonlyArray<ReadonlyArray<Operation>>
-  /** How often each attempt of each step was made. */
+  /** How often each effect was attempted, by key. */
   readonly attempts: () => ReadonlyMap<string, number>
+  /** How often each effect took place, by name. */
+  readonly effects: () => ReadonlyMap<string, number>
+  /** Runs of step bodies. */
+  readonly steps: () => number
   /** First event ids, by call. */
   readonly streams: () => ReadonlyMap<string, string>
   readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
+  readonly excuses: () => ReadonlyArray<string>
   readonly violations: () => ReadonlyArray<string>
-  readonly timeline: () => ReadonlyArray<string>
+  readonly timeline: () => Timeline
 }
 
 interface Call {
@@ -51,12 +58,13 @@ const callName = (id: Id): string => JSON.stringify(id)
 /** @internal */
 export const make = (options: { readonly now: () => number; readonly onActivity: () => void }): Observer => {
   const started = options.now()
-  const timeline: Array<string> = []
+  const timeline: Array<Entry> = []
   const violations: Array<string> = []
   const operations: Array<Array<Operation>> = []
   const calls = new Map<string, Call>()
   const attempts = new Map<string, number>()
-  const begun = new Map<string, number>()
+  const effects = new Map<string, number>()
+  const excuses: Array<string> = []
   /** Keys of steps whose exit stands. */
   const recorded = new Set<string>()
   /** Wire ids of questions, and what was asked. */
@@ -65,10 +73,9 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
   let boot = 0
   let hasEnded = false
 
-  const say = (text: string) => {
+  const say = (lane: Entry["lane"], text: string) => {
     options.onActivity()
-    const seconds = ((options.now() - started) / 1000).toFixed(1)
-    timeline.push(`${seconds.padStart(8)}s  process ${boot + 1}  ${text}`)
+    timeline.push({ at: options.now() - started, process: boot + 1, lane, text })
   }
 
   const moved = () => {
@@ -77,7 +84,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
 
   const violation = (text: string) => {
     violations.push(text)
-    say(`VIOLATION: ${text}`)
+    say("violation", text)
   }
 
   const callOf = (id: Id, firstEventId?: string): Call => {
@@ -106,16 +113,17 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     boot: (n) => {
       boot = n
       operations.push([])
-      say("starts")
+      say("process", "starts")
     },
     ended: () => {
       hasEnded = true
-      say("the script has ended")
+      say("client", "the script has ended")
     },
-    operation: (operation, dies) => {
+    operation: (operation) => {
       operations.at(-1)?.push(operation)
-      say(`${operation.index} ${operation.kind} ${operation.what}${dies ? "  <- dies here" : ""}`)
+      say("store", `${operation.index} ${operation.kind} ${operation.what}`)
     },
+    fault: (fault) => say("fault", Schedule.encode([fault])),
     applied: (writes, outcomes) => {
       writes.forEach((write, i) => {
         if (!isFresh(outcomes[i])) {
@@ -124,7 +132,9 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
         moved()
         if (write._tag === "RecordStep") {
           // attempts that failed are recorded too, and are no exit
-          if (write.kind === "step" || write.kind === "compensation") {
+          if (JSON.parse(write.exit)?._tag === "Interrupted") {
+            excuses.push(`StepInterrupted ${write.name}`)
+          } else if (write.kind === "step" || write.kind === "compensation") {
             recorded.add(write.key)
           }
           if (hasEnded) {
@@ -135,27 +145,26 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
         }
       })
     },
-    attempt: ({ atMostOnce = false, attempt = 1, key, what }, isDead) =>
+    effect: (name, key, isDead) =>
       Effect.suspend(() => {
         if (isDead()) {
           return Effect.die(new Error("This process has died"))
         }
-        const count = (attempts.get(key) ?? 0) + 1
-        attempts.set(key, count)
+        const under = key ?? name
+        const count = (attempts.get(under) ?? 0) + 1
+        attempts.set(under, count)
         moved()
-        say(`world: ${what}, ${count === 1 ? "first time" : `time ${count}`} under this key`)
-        if (recorded.has(key)) {
-          violation(`${what} was done again after its exit had been recorded`)
+        const takesPlace = key === undefined || count === 1
+        if (takesPlace) {
+          effects.set(name, (effects.get(name) ?? 0) + 1)
+        }
+        say("world", takesPlace ? name : `${name}, time ${count} under this key`)
+        if (key !== undefined && recorded.has(key)) {
+          violation(`${name} was done again after its exit had been recorded`)
         }
         if (hasEnded) {
-          violation(`${what} was done after the call had ended`)
+          violation(`${name} was done after the call had ended`)
         }
-        const once = `${key} ${attempt}`
-        const again = begun.get(once) ?? 0
-        if (atMostOnce && again > 0) {
-          violation(`${what} was begun twice, at most once was asked for`)
-        }
-        begun.set(once, again + 1)
         return Effect.succeed(count)
       }),
     eventId: (id, eventId) => {
@@ -174,7 +183,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
       moved()
       const call = callOf(id, eventId)
       const where = `call ${callName(id)}`
-      say(`client: ${where} gets ${eventId ?? "no id"} ${text}`)
+      say("client", `${where} gets ${eventId ?? "no id"} ${text}`)
       if (call.final) {
         violation(`${where}: ${text} came after the answer`)
       }
@@ -211,7 +220,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     },
     answered: (question) => {
       moved()
-      say(`client: the answer to ${question.method} was accepted`)
+      say("client", `the answer to ${question.method} was accepted`)
     },
     replayed: (name, messages) => {
       const call = calls.get(name)
@@ -226,7 +235,9 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     },
     movedAt: () => movedAt,
     operations: () => operations,
-    attempts: () => begun,
+    attempts: () => attempts,
+    effects: () => effects,
+    steps: () => 0,
     streams: () => {
       const streams = new Map<string, string>()
       for (const [name, { firstEventId }] of calls) {
@@ -237,6 +248,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
       return streams
     },
     messages: () => new Map(Array.from(calls, ([name, call]) => [name, call.messages])),
+    excuses: () => excuses,
     violations: () => violations,
     timeline: () => timeline
   }

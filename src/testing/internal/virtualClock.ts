@@ -14,6 +14,10 @@ interface Sleeper {
 export interface VirtualClock {
   readonly clock: Clock.Clock
   readonly now: () => number
+  /** Calls back at a time, before those that sleep until then. */
+  readonly at: (time: number, f: () => void) => void
+  /** The wall clock jumps; sleepers do not notice. */
+  readonly jump: (ms: number) => void
   /** Wakes the earliest sleepers. False when nobody sleeps, except for ever. */
   readonly advance: () => boolean
 }
@@ -24,26 +28,30 @@ export const make = (start: number, onSleep: () => void): VirtualClock => {
   /** By time of waking, ties in the order in which they fell asleep. */
   const sleepers: Array<Sleeper> = []
 
-  const add = (sleeper: Sleeper) => {
-    const after = sleepers.findIndex((other) => other.at > sleeper.at)
+  /** By how much the wall clock is wrong. */
+  let offset = 0
+
+  const add = (sleeper: Sleeper, isFirst: boolean) => {
+    const after = sleepers.findIndex((other) => isFirst ? other.at >= sleeper.at : other.at > sleeper.at)
     sleepers.splice(after === -1 ? sleepers.length : after, 0, sleeper)
     onSleep()
   }
 
-  const nanos = () => BigInt(now) * 1_000_000n
+  const wall = () => now + offset
+  const nanos = (ms: number) => BigInt(ms) * 1_000_000n
 
   const clock: Clock.Clock = {
-    currentTimeMillisUnsafe: () => now,
-    currentTimeMillis: Effect.sync(() => now),
-    currentTimeNanosUnsafe: nanos,
-    currentTimeNanos: Effect.sync(nanos),
-    monotonicTimeNanosUnsafe: nanos,
-    monotonicTimeNanos: Effect.sync(nanos),
+    currentTimeMillisUnsafe: wall,
+    currentTimeMillis: Effect.sync(wall),
+    currentTimeNanosUnsafe: () => nanos(wall()),
+    currentTimeNanos: Effect.sync(() => nanos(wall())),
+    monotonicTimeNanosUnsafe: () => nanos(now),
+    monotonicTimeNanos: Effect.sync(() => nanos(now)),
     sleep: (duration) =>
       Effect.callback((resume) => {
         // as of a real clock, times are whole milliseconds
         const sleeper = { at: now + Math.ceil(Duration.toMillis(duration)), wake: () => resume(Effect.void) }
-        add(sleeper)
+        add(sleeper, false)
         return Effect.sync(() => {
           const at = sleepers.indexOf(sleeper)
           if (at !== -1) {
@@ -56,6 +64,10 @@ export const make = (start: number, onSleep: () => void): VirtualClock => {
   return {
     clock,
     now: () => now,
+    at: (time, f) => add({ at: time, wake: f }, true),
+    jump: (ms) => {
+      offset += ms
+    },
     advance: () => {
       const first = sleepers[0]
       if (first === undefined || first.at === Infinity) {

@@ -21,66 +21,56 @@ import * as Random from "effect/Random"
 import * as References from "effect/References"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Ids from "../session/Ids.ts"
-import { Store } from "../store/Store.ts"
-import type { StoreError } from "../store/StoreError.ts"
-import * as Client from "./Client.ts"
-import * as FaultStore from "./FaultStore.ts"
-import * as Observer from "./internal/observer.ts"
-import { seededBytes } from "./internal/seededBytes.ts"
-import * as VirtualClock from "./internal/virtualClock.ts"
-import type { Schedule } from "./Schedule.ts"
-import { World } from "./World.ts"
+import * as Ids from "../../session/Ids.ts"
+import { Store } from "../../store/Store.ts"
+import * as Client from "../Client.ts"
+import type { Disk } from "../Disk.ts"
+import * as FaultStore from "../FaultStore.ts"
+import type { Fault, Schedule } from "../Schedule.ts"
+import type { Timeline } from "../Timeline.ts"
+import { World } from "../World.ts"
+import * as Director from "./director.ts"
+import * as Observer from "./observer.ts"
+import { seededBytes } from "./seededBytes.ts"
+import * as VirtualClock from "./virtualClock.ts"
 
-/**
- * What is simulated.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Program<A> {
+/** What is simulated. @internal */
+export interface Program<A, E, R> {
   /** The server. Built anew for each process; what it does outside goes through `World`. */
-  readonly app: Layer.Layer<never, unknown, Store | World | HttpRouter.HttpRouter>
-  /** Where it serves. Default `/mcp`. */
-  readonly path?: string | undefined
+  readonly app: Layer.Layer<never, unknown, Store | World | HttpRouter.HttpRouter | R>
+  /** Where it serves. */
+  readonly path: string
   /** What the client does; its value is the result of the run. */
-  readonly script: (client: Client.Client) => Effect.Effect<A>
-  /** What the user says to a question. Default: accepts without content. */
-  readonly answer?: ((question: Client.Question) => Effect.Effect<Schema.Json>) | undefined
-  /** Client capabilities. Default: elicitation, sampling and roots. */
-  readonly capabilities?: Readonly<Record<string, Schema.Json>> | undefined
+  readonly script: (client: Client.Client) => Effect.Effect<A, E, R>
+  readonly answer: Client.Options["answer"]
+  readonly capabilities: Readonly<Record<string, Schema.Json>> | undefined
 }
 
-/**
- * Makes an empty disk, and gives the layer that opens it: built once for each
- * process, one after the other.
- *
- * @category models
- * @since 0.1.0
- */
-export type Disk = Effect.Effect<Layer.Layer<Store, StoreError>, never, Scope.Scope>
-
-/**
- * @category models
- * @since 0.1.0
- */
-export interface Run<A> {
+/** @internal */
+export interface Result<A, E> {
+  /** What has happened of the schedule, in absolute numbers. */
   readonly schedule: Schedule
   /** Undefined when the script did not end. */
-  readonly value: A | undefined
+  readonly exit: Exit.Exit<A, E> | undefined
   /** Processes that died as planned. */
   readonly crashes: number
   /** What each process did on its store. */
   readonly operations: ReadonlyArray<ReadonlyArray<FaultStore.Operation>>
+  /** Runs of step bodies. */
+  readonly steps: number
+  /** Milliseconds of virtual time. */
+  readonly duration: number
   /** Attempts at the world. */
   readonly attempts: number
-  /** Attempts of steps that were made more than once: they were cut off. */
+  /** Attempts that were repeated under their key: steps that were cut off. */
   readonly repeated: number
+  /** What took place in the world, by name. */
+  readonly effects: ReadonlyMap<string, number>
   /** Messages of the server, per call, in order. */
   readonly messages: ReadonlyMap<string, ReadonlyArray<string>>
+  readonly excuses: ReadonlyArray<string>
   readonly violations: ReadonlyArray<string>
-  /** What happened, line by line. */
-  readonly timeline: ReadonlyArray<string>
+  readonly timeline: Timeline
 }
 
 /** A run in which nothing has come of anything for this long, in virtual time, is stuck. */
@@ -98,46 +88,67 @@ const turn = Effect.callback<void>((resume) => {
  * Runs the script over the processes of the schedule; then starts one more
  * process, to which nothing must be left to do.
  *
- * @category running
- * @since 0.1.0
+ * @internal
  */
-export const run: <A>(program: Program<A>, disk: Disk, schedule: Schedule) => Effect.Effect<Run<A>> = Effect.fnUntraced(
-  function*<A>(program: Program<A>, disk: Disk, schedule: Schedule) {
+export const run: <A, E, R>(
+  program: Program<A, E, R>,
+  disk: Disk,
+  schedule: Schedule,
+  baseline: Director.Baseline
+) => Effect.Effect<Result<A, E>, never, R> = Effect.fnUntraced(
+  function*<A, E, R>(program: Program<A, E, R>, disk: Disk, schedule: Schedule, baseline: Director.Baseline) {
     let activity = 0
     const onActivity = () => void activity++
-    const time = VirtualClock.make(Date.UTC(2030, 0, 1), onActivity)
+    const start = Date.UTC(2030, 0, 1)
+    const time = VirtualClock.make(start, onActivity)
+    const happened: Array<Fault> = []
     const observer = Observer.make({ now: time.now, onActivity })
 
     const simulation = Effect.gen(function*() {
-      const storeLayer = yield* disk
+      const instance = yield* disk.make
       let connection = Deferred.makeUnsafe<Client.Connection>()
       let process: FaultStore.FaultStore | undefined
       let boot = 0
-      let crashes = 0
-      /** The script has ended: the next process is there to show that nothing is left to do. */
-      let finished = false
       /** No process comes after this one. */
       let over = false
 
+      const director = Director.make(schedule, baseline, {
+        now: time.now,
+        at: time.at,
+        kill: () => void Effect.runSync(process?.kill ?? Effect.void),
+        cutConnections: () => {},
+        repeatPosts: () => {},
+        jump: time.jump,
+        startSecondProcess: () => {},
+        happened: (fault) => {
+          happened.push(fault)
+          observer.fault(fault)
+        }
+      })
+
       /** One process, from its start to its death. */
       const live = Effect.gen(function*() {
-        const crash = finished ? undefined : schedule[boot]
         observer.boot(boot++)
+        director.processStarted()
         const scope = yield* Scope.make()
-        const inner = yield* Layer.buildWithMemoMap(storeLayer, Layer.makeMemoMapUnsafe(), scope)
+        const inner = yield* Layer.buildWithMemoMap(instance.layer, Layer.makeMemoMapUnsafe(), scope)
         const fault = yield* FaultStore.make(Context.get(inner, Store), {
-          crash,
-          onOperation: (operation, dies) => {
-            crashes += dies ? 1 : 0
-            observer.operation(operation, dies)
+          decide: (operation) => {
+            observer.operation(operation)
+            return director.operation(operation)
           },
+          tear: instance.tear,
           onApplied: observer.applied
         })
         process = fault
         const app = program.app.pipe(
           Layer.provideMerge(HttpRouter.layer),
           Layer.provide(Ids.layerWith(seededBytes(boot))),
-          Layer.provide(Layer.succeed(World)({ attempt: (attempt) => observer.attempt(attempt, fault.isDead) })),
+          Layer.provide(
+            Layer.succeed(World)({
+              effect: (name, options) => observer.effect(name, options?.key, fault.isDead)
+            })
+          ),
           Layer.provide(Layer.succeed(Store)(fault.store))
         )
         const built = yield* Effect.raceFirst(
@@ -176,7 +187,7 @@ export const run: <A>(program: Program<A>, disk: Disk, schedule: Schedule) => Ef
 
       const script = Effect.gen(function*() {
         const client = yield* Client.make({
-          url: new URL(program.path ?? "/mcp", "http://127.0.0.1").href,
+          url: new URL(program.path, "http://127.0.0.1").href,
           connect: Effect.suspend(() => Deferred.await(connection)),
           answer: program.answer,
           capabilities: program.capabilities ?? { elicitation: {}, sampling: {}, roots: {} },
@@ -185,23 +196,23 @@ export const run: <A>(program: Program<A>, disk: Disk, schedule: Schedule) => Ef
           onAnswered: observer.answered,
           onRefused: (what) => observer.violation(`the server refused ${what}`)
         })
-        const value = yield* program.script(client)
+        const exit = yield* Effect.exit(program.script(client))
         yield* client.settled
-        finished = true
+        director.stop()
         observer.ended()
         yield* process?.kill ?? Effect.void
         yield* Effect.sleep("1 minute")
         for (const [call, firstEventId] of observer.streams()) {
           observer.replayed(call, yield* client.replay(firstEventId))
         }
-        return value
+        return exit
       })
 
       const ticking = yield* Effect.forkScoped(clockwork)
       const processes = yield* Effect.forkScoped(
         Effect.whileLoop({ while: () => !over, body: () => live, step: () => {} })
       )
-      const value = yield* Effect.raceFirst(
+      const exit = yield* Effect.raceFirst(
         script,
         Effect.map(Effect.raceFirst(Fiber.await(ticking), Fiber.await(processes)), (exit) => {
           observer.violation(
@@ -214,27 +225,34 @@ export const run: <A>(program: Program<A>, disk: Disk, schedule: Schedule) => Ef
       yield* process?.kill ?? Effect.void
       // a dead process' finalizers may still wait for time to pass
       yield* Effect.raceFirst(Fiber.await(processes), Fiber.await(ticking))
-      return { value, crashes }
+      return exit
     })
 
-    const { crashes, value } = yield* simulation.pipe(
+    const exit = yield* simulation.pipe(
       Effect.scoped,
       Effect.provideService(Clock.Clock, time.clock),
       Effect.provideService(References.MinimumLogLevel, "None"),
       Random.withSeed("simulation")
     )
     const attempts = Array.from(observer.attempts().values())
-    const result: Run<A> = {
-      schedule,
-      value,
-      crashes,
+    const result: Result<A, E> = {
+      schedule: happened,
+      exit,
+      crashes: happened.filter(isDeath).length,
       operations: observer.operations(),
+      steps: observer.steps(),
+      duration: time.now() - start,
       attempts: attempts.reduce((sum, n) => sum + n, 0),
       repeated: attempts.filter((n) => n > 1).length,
+      effects: observer.effects(),
       messages: observer.messages(),
+      excuses: observer.excuses(),
       violations: observer.violations(),
       timeline: observer.timeline()
     }
     return result
   }
 )
+
+const isDeath = ({ _tag }: Fault) =>
+  _tag === "Crash" || _tag === "TornCommit" || _tag === "CrashAfter" || _tag === "CrashInStep"

@@ -202,6 +202,29 @@ export type Services<RR> = Exclude<
 >
 
 /**
+ * The options as they are: for a constant that several tests share, whose
+ * `script` and `answer` then need no types of their own.
+ *
+ * **Example** (One program, two tests)
+ *
+ * ```ts
+ * const program = CrashTest.define({
+ *   registrations: TripsLive,
+ *   script: (client) => client.callTool("book_trip", { city: "Oslo" })
+ * })
+ *
+ * it.live("at every point", () => CrashTest.exhaustive(program))
+ * it.live("at random", () => CrashTest.random({ ...program, runs: 500 }))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const define: <A, E = never, R = never, RA = never, RE = never, RR = never>(
+  options: Server<RA, RE, RR> & Options<A, E, R>
+) => Server<RA, RE, RR> & Options<A, E, R> = (options) => options
+
+/**
  * Random schedules for a property: several faults each, also during recovery.
  * They fit any run, and shrink to the fewest faults that still fail.
  *

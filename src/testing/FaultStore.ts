@@ -54,9 +54,24 @@ export interface Options {
   readonly decide?: ((operation: Operation) => Decision | undefined) | undefined
   /** Damages what was not acknowledged (`Disk.Instance`). Default: a torn commit is not applied. */
   readonly tear?: ((unacknowledged: Effect.Effect<void>) => Effect.Effect<void>) | undefined
-  /** Told of writes that stand, with what became of them. */
-  readonly onApplied?: ((writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Outcome>) => void) | undefined
+  /** Told what became of a commit or a submit, where that is known: after one that failed or was torn it is not. */
+  readonly onSettled?: ((operation: Operation, settled: Settled) => void) | undefined
 }
+
+/**
+ * What became of the writes of an operation.
+ *
+ * - `Acknowledged`: they stand, and the process knows.
+ * - `Applied`: the first of them stand, as many as there are outcomes, and the process died before it was told.
+ * - `Queued`: a submit has returned; they stand when a later commit of the process is acknowledged.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Settled =
+  | { readonly _tag: "Acknowledged"; readonly outcomes: ReadonlyArray<Outcome> }
+  | { readonly _tag: "Applied"; readonly outcomes: ReadonlyArray<Outcome> }
+  | { readonly _tag: "Queued" }
 
 /**
  * @category models
@@ -92,8 +107,12 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
 
     const failed = Effect.fail(new StoreError({ reason: "Io", message: "The disk has failed, as the schedule wants" }))
 
-    const begin = (kind: Operation["kind"], what: string, writes: ReadonlyArray<Write>): Decision | undefined =>
-      options?.decide?.({ index: ++operations, kind, what, writes })
+    const begin = (kind: Operation["kind"], what: string, writes: ReadonlyArray<Write>): Operation => ({
+      index: ++operations,
+      kind,
+      what,
+      writes
+    })
 
     /** What comes back from a store after the process has died reaches nobody. */
     const alive = <A>(value: A): Effect.Effect<A, StoreError> => dead ? fenced : Effect.succeed(value)
@@ -103,7 +122,7 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         if (dead) {
           return fenced
         }
-        const decision = begin("read", what, [])
+        const decision = options?.decide?.(begin("read", what, []))
         switch (decision?._tag) {
           case "Crash":
           case "Torn":
@@ -125,41 +144,46 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         return last
       }).pipe(Effect.andThen(kill), Effect.uninterruptible, Effect.andThen(fenced))
 
-    const apply = (writes: ReadonlyArray<Write>) =>
-      isNonEmpty(writes)
-        ? Effect.ignore(Effect.map(inner.commit(writes), (outcomes) => options?.onApplied?.(writes, outcomes)))
-        : Effect.void
+    const apply = (writes: ReadonlyArray<Write>, onApplied?: (outcomes: ReadonlyArray<Outcome>) => void) =>
+      isNonEmpty(writes) ? Effect.ignore(Effect.map(inner.commit(writes), onApplied ?? (() => {}))) : Effect.void
 
     const write = <A>(
       kind: "commit" | "submit",
       writes: NonEmptyReadonlyArray<Write>,
-      effect: Effect.Effect<A, StoreError>
+      effect: Effect.Effect<A, StoreError>,
+      settled: (value: A) => Settled
     ): Effect.Effect<A, StoreError> =>
       Effect.suspend(() => {
         if (dead) {
           return fenced
         }
-        const decision = begin(kind, writes.map(describe).join(", "), writes)
+        const operation = begin(kind, writes.map(describe).join(", "), writes)
+        const decision = options?.decide?.(operation)
         switch (decision?._tag) {
           case "Crash":
-            return die(apply(writes.slice(0, decision.applied)))
+            return die(apply(
+              writes.slice(0, decision.applied),
+              (outcomes) => options?.onSettled?.(operation, { _tag: "Applied", outcomes })
+            ))
           case "Torn":
             return die(options?.tear?.(apply(writes)) ?? Effect.void)
           case "Fail":
             return failed
           default:
-            return Effect.flatMap(effect, alive)
+            return Effect.flatMap(effect, (value) => {
+              if (!dead) {
+                options?.onSettled?.(operation, settled(value))
+              }
+              return alive(value)
+            })
         }
       })
 
     const commit = (writes: NonEmptyReadonlyArray<Write>) =>
-      write(
-        "commit",
-        writes,
-        Effect.tap(inner.commit(writes), (outcomes) => Effect.sync(() => options?.onApplied?.(writes, outcomes)))
-      )
+      write("commit", writes, inner.commit(writes), (outcomes) => ({ _tag: "Acknowledged", outcomes }))
 
-    const submit = (writes: NonEmptyReadonlyArray<Write>) => write("submit", writes, inner.submit(writes))
+    const submit = (writes: NonEmptyReadonlyArray<Write>) =>
+      write("submit", writes, inner.submit(writes), () => ({ _tag: "Queued" }))
 
     const store: Store["Service"] = {
       commit,
@@ -182,7 +206,7 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
               if (dead) {
                 return Effect.void
               }
-              const decision = begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, [])
+              const decision = options?.decide?.(begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, []))
               return decision === undefined || decision._tag === "Fail" ? run(id, cause) : kill
             })
           )

@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { Id } from "../../session/JsonRpc.ts"
-import type { Outcome, Write } from "../../store/Store.ts"
+import type { Outcome } from "../../store/Store.ts"
 import type { Question, Received } from "../Client.ts"
-import type { Operation } from "../FaultStore.ts"
+import type { Operation, Settled } from "../FaultStore.ts"
 import * as Schedule from "../Schedule.ts"
 import type { Entry, Timeline } from "../Timeline.ts"
 
@@ -19,7 +19,7 @@ export interface Observer {
   readonly ended: () => void
   readonly operation: (operation: Operation) => void
   readonly fault: (fault: Schedule.Fault) => void
-  readonly applied: (writes: ReadonlyArray<Write>, outcomes: ReadonlyArray<Outcome>) => void
+  readonly settled: (operation: Operation, settled: Settled) => void
   readonly effect: (name: string, key: string | undefined, isDead: () => boolean) => Effect.Effect<number>
   readonly eventId: (call: Id, eventId: string) => void
   readonly received: (received: Received) => void
@@ -124,9 +124,9 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
       say("store", `${operation.index} ${operation.kind} ${operation.what}`)
     },
     fault: (fault) => say("fault", Schedule.encode([fault])),
-    applied: (writes, outcomes) => {
+    settled: ({ writes }, settled) => {
       writes.forEach((write, i) => {
-        if (!isFresh(outcomes[i])) {
+        if (settled._tag === "Queued" || !isFresh(settled.outcomes[i])) {
           return
         }
         moved()

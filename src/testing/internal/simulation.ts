@@ -138,7 +138,7 @@ export const run: <A, E, R>(
             return director.operation(operation)
           },
           tear: instance.tear,
-          onApplied: observer.applied
+          onSettled: observer.settled
         })
         process = fault
         const app = program.app.pipe(

@@ -103,6 +103,8 @@ export interface Call {
 export interface Question {
   readonly method: string
   readonly params: Readonly<Record<string, Schema.Json>>
+  /** The client that is asked, see `Source`. */
+  readonly client: number
   /** The call on whose stream it came. */
   readonly call: Id
   /** Sends a result; returns when it was accepted. May be used again, late, and with anything. */
@@ -125,14 +127,25 @@ export interface Connection {
 }
 
 /**
+ * The stream on which something came.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Source {
+  /** Clients are numbered from 1, in the order in which they were opened. */
+  readonly client: number
+  /** The request whose stream it is; undefined for one of the client's own (`Client.listen`). */
+  readonly call: Id | undefined
+}
+
+/**
  * A message of the server, as it came.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Received {
-  /** The request on whose stream it came. */
-  readonly call: Id
+export interface Received extends Source {
   readonly eventId: string | undefined
   readonly message: Message
   readonly text: string
@@ -162,11 +175,13 @@ export interface Options {
   readonly answer?: ((question: Question) => Effect.Effect<Schema.Json | void>) | undefined
   readonly capabilities: Readonly<Record<string, Schema.Json>>
   /** Told the id of each event, also of those without a message. */
-  readonly onEventId: (call: Id, eventId: string) => void
+  readonly onEventId: (source: Source, eventId: string) => void
   readonly onReceived: (received: Received) => void
   readonly onAnswered: (question: Question) => void
-  /** Told of what no server may do: refuse an answer, a resume, a repeat. */
-  readonly onRefused: (what: string) => void
+  /** Told of what the client does, for a timeline. */
+  readonly onAct?: ((text: string) => void) | undefined
+  /** Told of what no server may do: refuse an answer, a resume or a repeat, serve an ended session. */
+  readonly onViolation: (what: string) => void
 }
 
 /**
@@ -233,7 +248,9 @@ export const make: (options: Options) => Effect.Effect<
   const deliver = Effect.fnUntraced(function*(message: object, what: string) {
     const { response } = yield* send(post(message))
     if (response.status !== 202) {
-      options.onRefused(`${what}: ${response.status} ${yield* Effect.promise(() => response.text())}`)
+      options.onViolation(
+        `the server refused ${what}: ${response.status} ${yield* Effect.promise(() => response.text())}`
+      )
     }
   })
 
@@ -249,6 +266,7 @@ export const make: (options: Options) => Effect.Effect<
     const question: Question = {
       method: message.method ?? "",
       params: message.params ?? {},
+      client: 1,
       call,
       reply: Effect.fnUntraced(function*(result) {
         yield* deliver({ jsonrpc: "2.0", id, result }, `answer to ${question.method}`)
@@ -264,7 +282,7 @@ export const make: (options: Options) => Effect.Effect<
 
   const receive = Effect.fnUntraced(function*(call: Id, event: Events.Event) {
     const message: Message = JSON.parse(event.data)
-    options.onReceived({ call, eventId: event.id, message, text: event.data })
+    options.onReceived({ client: 1, call, eventId: event.id, message, text: event.data })
     if (message.method !== undefined && message.id !== undefined) {
       answering.add(message.id)
       yield* Effect.forkIn(answered(message.id, questionOf(call, message.id, message)), scope)
@@ -316,8 +334,10 @@ export const make: (options: Options) => Effect.Effect<
           continue
         }
         if (response.status !== 200) {
-          options.onRefused(
-            `${resuming === undefined ? message.method : `to resume from ${resuming}`}: ${response.status} ${text}`
+          options.onViolation(
+            `the server refused ${
+              resuming === undefined ? message.method : `to resume from ${resuming}`
+            }: ${response.status} ${text}`
           )
           return { headers: response.headers, answer: { error: { code: response.status, message: text } } }
         }
@@ -333,7 +353,7 @@ export const make: (options: Options) => Effect.Effect<
         Effect.fnUntraced(function*(event) {
           if (event.id !== undefined) {
             lastEventId = event.id
-            options.onEventId(message.id, event.id)
+            options.onEventId({ client: 1, call: message.id }, event.id)
           }
           retryMs = event.retryMs ?? retryMs
           if (event.data === "") {

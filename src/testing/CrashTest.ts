@@ -457,7 +457,7 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
 const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
   Array.from(calls, ([call, messages]) => {
     const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
-    return `  call ${call}:\n${said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")}`
+    return `  ${call}:\n${said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")}`
   }).sort().join("")
 
 const everyFault = (

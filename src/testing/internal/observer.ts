@@ -3,9 +3,8 @@
  * the world, what the client gets; and says what must not be.
  */
 import * as Effect from "effect/Effect"
-import type { Id } from "../../session/JsonRpc.ts"
 import type { Outcome } from "../../store/Store.ts"
-import type { Question, Received } from "../Client.ts"
+import type { Question, Received, Source } from "../Client.ts"
 import type { Operation, Settled } from "../FaultStore.ts"
 import * as Schedule from "../Schedule.ts"
 import type { Entry, Timeline } from "../Timeline.ts"
@@ -21,11 +20,11 @@ export interface Observer {
   readonly fault: (fault: Schedule.Fault) => void
   readonly settled: (operation: Operation, settled: Settled) => void
   readonly effect: (name: string, key: string | undefined, isDead: () => boolean) => Effect.Effect<number>
-  readonly eventId: (call: Id, eventId: string) => void
+  readonly eventId: (source: Source, eventId: string) => void
   readonly received: (received: Received) => void
   readonly answered: (question: Question) => void
-  /** The stream of a call as it is replayed from its first event. */
-  readonly replayed: (call: string, messages: ReadonlyArray<string>) => void
+  /** A stream as it is replayed from its first event. */
+  readonly replayed: (stream: string, messages: ReadonlyArray<string>) => void
   /** When something last came of it all, in virtual time. */
   readonly movedAt: () => number
   readonly operations: () => ReadonlyArray<ReadonlyArray<Operation>>
@@ -35,15 +34,18 @@ export interface Observer {
   readonly effects: () => ReadonlyMap<string, number>
   /** Runs of step bodies. */
   readonly steps: () => number
-  /** First event ids, by call. */
+  /** First event ids, by stream: one of each call, any number of a client's own. */
   readonly streams: () => ReadonlyMap<string, string>
+  /** By call, and of the client's own streams together. */
   readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
   readonly excuses: () => ReadonlyArray<string>
   readonly violations: () => ReadonlyArray<string>
   readonly timeline: () => Timeline
 }
 
-interface Call {
+interface Stream {
+  /** Whose it is, for a reader. */
+  readonly name: string
   readonly firstEventId: string | undefined
   readonly eventIds: Set<string>
   readonly messages: Array<string>
@@ -53,7 +55,8 @@ interface Call {
 }
 
 /** `1` and `"1"` are two ids. */
-const callName = (id: Id): string => JSON.stringify(id)
+const nameOf = ({ call, client }: Source): string =>
+  `${client === 1 ? "" : `client ${client}, `}${call === undefined ? "own stream" : `call ${JSON.stringify(call)}`}`
 
 /** @internal */
 export const make = (options: { readonly now: () => number; readonly onActivity: () => void }): Observer => {
@@ -61,7 +64,7 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
   const timeline: Array<Entry> = []
   const violations: Array<string> = []
   const operations: Array<Array<Operation>> = []
-  const calls = new Map<string, Call>()
+  const streams = new Map<string, Stream>()
   const attempts = new Map<string, number>()
   const effects = new Map<string, number>()
   const excuses: Array<string> = []
@@ -87,22 +90,25 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     say("violation", text)
   }
 
-  const callOf = (id: Id, firstEventId?: string): Call => {
-    const name = callName(id)
-    const known = calls.get(name)
+  const streamOf = (source: Source, eventId?: string): Stream => {
+    const name = nameOf(source)
+    // a client opens another stream of its own where it got no id of the one that broke
+    const key = source.call === undefined ? `${name} ${eventId?.slice(0, eventId.lastIndexOf(":"))}` : name
+    const known = streams.get(key)
     if (known !== undefined) {
       return known
     }
-    const call: Call = {
-      firstEventId,
+    const stream: Stream = {
+      name,
+      firstEventId: eventId,
       eventIds: new Set(),
       messages: [],
       lastSeq: -1,
       lastProgress: -Infinity,
       final: false
     }
-    calls.set(name, call)
-    return call
+    streams.set(key, stream)
+    return stream
   }
 
   const isFresh = (outcome: Outcome | undefined) => outcome !== undefined && "fresh" in outcome && outcome.fresh
@@ -167,24 +173,24 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
         }
         return Effect.succeed(count)
       }),
-    eventId: (id, eventId) => {
-      const call = callOf(id, eventId)
+    eventId: (source, eventId) => {
+      const stream = streamOf(source, eventId)
       const seq = Number(eventId.slice(eventId.lastIndexOf(":") + 1))
       // a priming event repeats the id from which the stream goes on
-      if (seq === call.lastSeq) {
+      if (seq === stream.lastSeq) {
         return
       }
-      if (seq < call.lastSeq) {
-        violation(`call ${callName(id)}: event ${eventId} came after event ${call.lastSeq}`)
+      if (seq < stream.lastSeq) {
+        violation(`${stream.name}: event ${eventId} came after event ${stream.lastSeq}`)
       }
-      call.lastSeq = seq
+      stream.lastSeq = seq
     },
-    received: ({ call: id, eventId, message, text }) => {
+    received: ({ eventId, message, text, ...source }) => {
       moved()
-      const call = callOf(id, eventId)
-      const where = `call ${callName(id)}`
+      const stream = streamOf(source, eventId)
+      const where = stream.name
       say("client", `${where} gets ${eventId ?? "no id"} ${text}`)
-      if (call.final) {
+      if (stream.final) {
         violation(`${where}: ${text} came after the answer`)
       }
       if (eventId === undefined) {
@@ -193,21 +199,21 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
           violation(`${where}: ${text} came without an event id`)
         }
       } else {
-        if (call.eventIds.has(eventId)) {
+        if (stream.eventIds.has(eventId)) {
           violation(`${where}: event ${eventId} came twice`)
         }
-        call.eventIds.add(eventId)
-        call.messages.push(text)
+        stream.eventIds.add(eventId)
+        stream.messages.push(text)
       }
       if (message.method === "notifications/progress") {
         const progress = Number(message.params?.progress)
-        if (progress <= call.lastProgress) {
-          violation(`${where}: progress fell from ${call.lastProgress} to ${progress}`)
+        if (progress <= stream.lastProgress) {
+          violation(`${where}: progress fell from ${stream.lastProgress} to ${progress}`)
         }
-        call.lastProgress = progress
+        stream.lastProgress = progress
       } else if (message.method !== undefined && message.id !== undefined) {
-        const wireId = callName(message.id)
-        const asked = JSON.stringify([callName(id), message.method, message.params ?? null])
+        const wireId = JSON.stringify(message.id)
+        const asked = JSON.stringify([where, message.method, message.params ?? null])
         if (questions.has(wireId)) {
           violation(`${where}: question ${wireId} was asked twice`)
         } else if (Array.from(questions.values()).includes(asked)) {
@@ -215,22 +221,22 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
         }
         questions.set(wireId, asked)
       } else if (message.method === undefined) {
-        call.final = true
+        stream.final = true
       }
     },
     answered: (question) => {
       moved()
       say("client", `the answer to ${question.method} was accepted`)
     },
-    replayed: (name, messages) => {
-      const call = calls.get(name)
-      if (call === undefined) {
+    replayed: (key, messages) => {
+      const stream = streams.get(key)
+      if (stream === undefined) {
         return
       }
-      const primed = call.firstEventId !== undefined && !call.eventIds.has(call.firstEventId)
-      const expected = primed ? call.messages : call.messages.slice(1)
+      const primed = stream.firstEventId !== undefined && !stream.eventIds.has(stream.firstEventId)
+      const expected = primed ? stream.messages : stream.messages.slice(1)
       if (JSON.stringify(expected) !== JSON.stringify(messages)) {
-        violation(`call ${name}: a replay gives\n  ${messages.join("\n  ")}\nand not\n  ${expected.join("\n  ")}`)
+        violation(`${stream.name}: a replay gives\n  ${messages.join("\n  ")}\nand not\n  ${expected.join("\n  ")}`)
       }
     },
     movedAt: () => movedAt,
@@ -239,15 +245,21 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     effects: () => effects,
     steps: () => 0,
     streams: () => {
-      const streams = new Map<string, string>()
-      for (const [name, { firstEventId }] of calls) {
+      const first = new Map<string, string>()
+      for (const [key, { firstEventId }] of streams) {
         if (firstEventId !== undefined) {
-          streams.set(name, firstEventId)
+          first.set(key, firstEventId)
         }
       }
-      return streams
+      return first
     },
-    messages: () => new Map(Array.from(calls, ([name, call]) => [name, call.messages])),
+    messages: () => {
+      const messages = new Map<string, Array<string>>()
+      for (const stream of streams.values()) {
+        messages.set(stream.name, [...messages.get(stream.name) ?? [], ...stream.messages])
+      }
+      return messages
+    },
     excuses: () => excuses,
     violations: () => violations,
     timeline: () => timeline

@@ -194,7 +194,8 @@ export const run: <A, E, R>(
           onEventId: observer.eventId,
           onReceived: observer.received,
           onAnswered: observer.answered,
-          onRefused: (what) => observer.violation(`the server refused ${what}`)
+          onAct: (text) => observer.say("client", text),
+          onViolation: observer.violation
         })
         const exit = yield* Effect.exit(program.script(client))
         yield* client.settled

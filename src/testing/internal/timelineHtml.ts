@@ -50,7 +50,7 @@ const columnsOf = (
   return columns
 }
 
-const lanes = columnsOf(["client", 400], ["process", 110], ["step", 210], ["world", 210], ["store", 360])
+const lanes = columnsOf(["client", 420], ["process", 130], ["step", 190], ["world", 210], ["store", 390])
 const pageWidth = timeWidth + Object.values(lanes).reduce((sum, { width }) => sum + width, 0)
 
 /** Backgrounds of processes, in turn. */
@@ -131,6 +131,18 @@ const lifetimes = (rows: ReadonlyArray<Placed>) => {
   return all
 }
 
+/** What a glance wants: the same in every message says nothing. */
+const inShort = (row: Row): string => {
+  switch (row.lane) {
+    case "client":
+      return row.text.replace("{\"jsonrpc\":\"2.0\",", "{")
+    case "process":
+      return `${row.process} ${row.text}`
+    default:
+      return row.text
+  }
+}
+
 const isRead = (text: string): boolean => /^\d+ read /.test(text)
 
 const drawRow = (row: Placed): string => {
@@ -151,7 +163,7 @@ const drawRow = (row: Placed): string => {
       const left = row.lane === "process" ? lane.x + 38 : lane.x + 16
       const kind = row.lane === "store" && isRead(row.text) ? "read" : row.lane
       return `<circle cx="${left - 8}" cy="${base - 4}" r="3" class="dot-${kind}"/>` +
-        label(left, base, lane.x + lane.width - left - 4, kind, row.text, full)
+        label(left, base, lane.x + lane.width - left - 4, kind, inShort(row), full)
     }
   }
 }
@@ -212,7 +224,7 @@ text { fill: #1c2430 }
 .gap { stroke: #b9c1cc; stroke-dasharray: 2 4 }
 .death { stroke: #c62828; stroke-width: 2 }
 .fault { stroke: #e08a00; stroke-dasharray: 6 3 }
-.fault-text { fill: #a61b1b; font-weight: 600 }
+.fault-text { fill: #a61b1b; font-weight: 600; paint-order: stroke; stroke: #fff; stroke-width: 3 }
 .violation-row { fill: #f9d2ce }
 .violation { fill: #8e0f0f; font-weight: 600 }
 text.read { fill: #98a2af }
@@ -233,7 +245,7 @@ export const render = (page: Page): string => {
     }</code></p>\n`
   const violations = page.violations.length === 0
     ? ""
-    : `<ul class="violations">\n${page.violations.map((text) => `<li>${escape(text)}</li>`).join("\n")}\n</ul>\n`
+    : `<ul class="violations">${page.violations.map((text) => `<li>${escape(text)}</li>`).join("")}</ul>\n`
   const heads = Object.values(lanes).map(({ name, x }) => `<span style="left: ${x + 8}px">${name}</span>`).join("")
   return `<!doctype html>
 <html lang="en">

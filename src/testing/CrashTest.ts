@@ -30,6 +30,7 @@ import * as Disk from "./Disk.ts"
 import type { Operation } from "./FaultStore.ts"
 import type { Baseline } from "./internal/director.ts"
 import * as Simulation from "./internal/simulation.ts"
+import * as TimelineFile from "./internal/timelineFile.ts"
 import * as Schedule from "./Schedule.ts"
 import * as Timeline from "./Timeline.ts"
 import type { World } from "./World.ts"
@@ -103,6 +104,11 @@ export interface Options<A, E = never, R = never> {
   readonly allowed?: ((value: A, run: Run<A>) => boolean) | undefined
   /** Asked of every run. */
   readonly expect?: Expectations<A> | undefined
+  /**
+   * A file for the drawing of a failing run (`Timeline.toHtml`). The last one to
+   * fail is in it: of a property, the smallest. Default: none.
+   */
+  readonly timeline?: string | undefined
 }
 
 /**
@@ -188,7 +194,22 @@ export class CrashTestError extends Data.TaggedError("CrashTestError")<{
   readonly token: string
   readonly violations: ReadonlyArray<string>
   readonly timeline: Timeline.Timeline
-}> {}
+}> {
+  constructor(error: {
+    readonly message: string
+    readonly token: string
+    readonly violations: ReadonlyArray<string>
+    readonly timeline: Timeline.Timeline
+  }) {
+    super(error)
+    // The message holds both: a test runner that shows an error's fields would show them again.
+    Object.defineProperties(this, { violations: { enumerable: false }, timeline: { enumerable: false } })
+  }
+
+  override toJSON(): unknown {
+    return { _tag: this._tag, token: this.token, message: this.message }
+  }
+}
 
 /**
  * What a server needs from the test.
@@ -365,7 +386,7 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
     const result = yield* Simulation.run(program, disk, schedule, baseline)
     const violations = [...result.violations, ...judge(result)]
     if (violations.length > 0) {
-      return yield* failure(result, violations)
+      return yield* failure(result, violations, options.timeline)
     }
     const milliseconds = performance.now() - began
     const token = Schedule.encode(result.schedule)
@@ -390,10 +411,11 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
       operations: result.operations,
       duration: result.duration,
       timeline: result.timeline,
-      assert: (expectations) => {
-        const unmet = unmetBy(run, expectations)
-        return unmet.length === 0 ? Effect.void : Effect.fail(failure(result, unmet))
-      }
+      assert: (expectations) =>
+        Effect.suspend(() => {
+          const unmet = unmetBy(run, expectations)
+          return unmet.length === 0 ? Effect.void : Effect.fail(failure(result, unmet, options.timeline))
+        })
     }
     if (options.expect !== undefined) {
       yield* run.assert(options.expect)
@@ -497,7 +519,11 @@ const unmetBy = <A>(run: Run<A>, expectations: Expectations<A>): ReadonlyArray<s
   ]
 }
 
-const failure = (result: Simulation.Result<unknown, unknown>, violations: ReadonlyArray<string>): CrashTestError => {
+const failure = (
+  result: Simulation.Result<unknown, unknown>,
+  violations: ReadonlyArray<string>,
+  file: string | undefined
+): CrashTestError => {
   const token = Schedule.encode(result.schedule)
   const { timeline } = result
   const hidden = Math.max(0, timeline.length - shownLines)
@@ -508,6 +534,7 @@ const failure = (result: Simulation.Result<unknown, unknown>, violations: Readon
     message: [
       `Schedule ${token} (to replay: CrashTest.replay(options, "${token}"))`,
       ...violations.map((violation) => `  - ${violation}`),
+      ...file === undefined ? [] : [TimelineFile.write(file, Timeline.toHtml(timeline, { token, violations }))],
       hidden === 0 ? "What happened:" : `What happened (the last ${shownLines} of ${timeline.length} lines):`,
       Timeline.toText(timeline.slice(hidden))
     ].join("\n")

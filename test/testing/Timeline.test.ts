@@ -3,8 +3,14 @@
  * what, and never be more than text, whatever a server said.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
-import { Timeline } from "effect-durable-mcp/testing"
+import { Effect, Layer, Schema } from "effect"
+import { Durable, DurableMcp } from "effect-durable-mcp"
+import { CrashTest, Timeline, World } from "effect-durable-mcp/testing"
+import { Tool, Toolkit } from "effect/ai"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { inspect } from "node:util"
 
 const entry = (at: number, process: number, lane: Timeline.Lane, text: string): Timeline.Entry => ({
   at,
@@ -95,14 +101,8 @@ describe("Timeline.toHtml", () => {
 
   it("loads nothing and runs nothing", () => {
     const elements = new Set(elementsOf(Timeline.toHtml(booking, { title: "A run" })))
-    assert.deepStrictEqual(
-      [...elements].toSorted(),
-      [
-        ..."body circle details div g h1 head html li line meta p pre rect span style summary svg text title ul".split(
-          " "
-        )
-      ]
-    )
+    const known = "body circle details div g h1 head html li line meta p pre rect span style summary svg text title ul"
+    assert.deepStrictEqual([...elements].toSorted(), known.split(" "))
     assert.notMatch(Timeline.toHtml(booking), /(src|href|url)\s*[=(]/)
   })
 
@@ -137,4 +137,53 @@ describe("Timeline.toHtml", () => {
   it("is the same for the same timeline", () => {
     assert.strictEqual(Timeline.toHtml(booking), Timeline.toHtml(booking))
   })
+})
+
+const Pay = Toolkit.make(Tool.make("pay", { success: Schema.String }))
+
+/** Charges twice when it is cut off, since the bank is not told the key. */
+const careless = CrashTest.define({
+  registrations: DurableMcp.toolkit(Pay).pipe(Layer.provide(Pay.toLayer(Effect.map(World.World, (world) =>
+    Pay.of({
+      pay: () => Durable.step("charge", () => Effect.as(world.effect("charge"), "paid"))
+    }))))),
+  script: (client) => client.callTool("pay"),
+  expect: { exactlyOnce: ["charge"] }
+})
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-durable-mcp-timeline-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+describe("Options.timeline", () => {
+  it.effect("is a file for the run that failed, and the failure names it", () =>
+    Effect.gen(function*() {
+      const timeline = join(yield* folder, "below", "charge.html")
+      const error = yield* Effect.flip(CrashTest.exhaustive({ ...careless, timeline }))
+      assert.include(error.message, `Drawn in ${timeline}`)
+      const html = readFileSync(timeline, "utf8")
+      elementsOf(html)
+      assert.strictEqual(
+        html,
+        Timeline.toHtml(error.timeline, { token: error.token, violations: error.violations })
+      )
+    }))
+
+  it.effect("that cannot be written does not hide the failure", () =>
+    Effect.gen(function*() {
+      const timeline = yield* folder
+      const error = yield* Effect.flip(CrashTest.exhaustive({ ...careless, timeline }))
+      assert.include(error.message, `Not drawn in ${timeline}: EISDIR`)
+      assert.include(error.message, "charge took place 2 times and not exactly once")
+    }))
+
+  it.effect("is not needed for a message that says what happened, once", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(CrashTest.exhaustive(careless))
+      assert.isTrue(error.message.startsWith(`Schedule ${error.token} (`), error.message)
+      assert.include(error.message, Timeline.toText(error.timeline))
+      // as a test runner shows an error
+      assert.strictEqual(inspect(error).split("charge took place 2 times").length - 1, 1)
+    }))
 })

@@ -6,7 +6,7 @@ export default defineConfig({
   resolve: { conditions: ["effect-durable-mcp"] },
   ssr: { resolve: { conditions: ["effect-durable-mcp"], externalConditions: ["effect-durable-mcp"] } },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000
   }

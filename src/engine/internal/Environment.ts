@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Ids } from "../../session/Ids.ts"
 import type { Store } from "../../store/Store.ts"
+import type { Probe } from "../StepProbe.ts"
 
 /** @internal */
 export interface Environment {
@@ -24,6 +25,7 @@ export interface Environment {
   readonly stepLimit: number
   readonly eventLimit: number
   readonly version: string
+  readonly probe: Probe | undefined
   /** No new step may start. */
   readonly isStopping: () => boolean
   /** From before the execution is on disk, nobody else may run it. */

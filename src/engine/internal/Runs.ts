@@ -21,6 +21,7 @@ import type { Driver, ExecutionRecord, Park, RunCause, Store, Watch, Write } fro
 import { StoreError } from "../../store/StoreError.ts"
 import * as Limits from "../Limits.ts"
 import type { NonDeterminism } from "../StepError.ts"
+import { StepProbe } from "../StepProbe.ts"
 import type { Environment } from "./Environment.ts"
 import { type Options, Run } from "./Run.ts"
 import { encodeDefect } from "./stored.ts"
@@ -68,7 +69,10 @@ export class Runs {
     readonly context: Context.Context<never>
     readonly clock: Clock.Clock
     readonly engine: (runs: Runs) => WorkflowEngine["Service"]
-    readonly limits: Pick<Environment, "idleDelay" | "questionLifetime" | "stepLimit" | "eventLimit" | "version">
+    readonly limits: Pick<
+      Environment,
+      "idleDelay" | "questionLifetime" | "stepLimit" | "eventLimit" | "version" | "probe"
+    >
     readonly settings: Settings
   }) {
     const { clock, context, ids, limits, settings, store } = options
@@ -426,7 +430,8 @@ export const limits = Effect.gen(function*() {
     questionLifetime: Duration.toMillis(yield* Limits.QuestionLifetime),
     stepLimit: yield* Limits.StepLimit,
     eventLimit: yield* Limits.EventLimit,
-    version: yield* Limits.ServerVersion
+    version: yield* Limits.ServerVersion,
+    probe: yield* StepProbe
   }
 })
 

@@ -15,6 +15,7 @@ import { randomUUID } from "node:crypto"
 import type { StepRecord } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
 import { StepTimedOut } from "../StepError.ts"
+import type { Attempt, Probe } from "../StepProbe.ts"
 import * as Codec from "./codec.ts"
 import { Frame, runWithin } from "./Frame.ts"
 import * as Replay from "./Replay.ts"
@@ -189,13 +190,24 @@ const runAttempt = (
   const timed: Effect.Effect<any, any, any> = options.timeout === undefined
     ? inner
     : Effect.timeoutOrElse(inner, { duration: options.timeout, orElse: () => Effect.fail(timedOut) })
-  const whole = timed.pipe(
-    Effect.exit,
-    Effect.flatMap((exit) => settle(step, attempt, policy, exit))
+  const exit = Effect.exit(timed)
+  const whole = Effect.flatMap(
+    run.env.probe === undefined ? exit : probed(run.env.probe, step, attempt, exit),
+    (exit) => settle(step, attempt, policy, exit)
   )
   return options.atMostOnce === true
     ? Effect.flatMap(begin(step, name), (mine) => mine ? whole : record(step, { _tag: "Interrupted" }))
     : whole
+}
+
+const probed = (
+  probe: Probe,
+  { at: { path }, key, run }: Step,
+  attempt: number,
+  body: Effect.Effect<Exit.Exit<unknown, unknown>, never, any>
+): Effect.Effect<Exit.Exit<unknown, unknown>, never, any> => {
+  const what: Attempt = { execution: run.id, path, key, attempt }
+  return Effect.tap(Effect.andThen(probe.begins(what), body), (exit) => probe.ended(what, exit))
 }
 
 /** Never leaves this module. */

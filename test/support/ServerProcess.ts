@@ -14,6 +14,8 @@ export interface ServerProcess {
   readonly kill: Effect.Effect<void>
   /** SIGTERM; returns the exit code. */
   readonly stop: Effect.Effect<number>
+  /** Returns when the process is gone, with its exit code; undefined when a signal ended it. */
+  readonly gone: Effect.Effect<number | undefined>
   /** What it wrote to stdout and stderr, last 8,000 characters. */
   readonly output: Effect.Effect<string>
 }
@@ -89,6 +91,7 @@ export const start: (
       startMs,
       kill: Effect.asVoid(end("SIGKILL")),
       stop: end("SIGTERM"),
+      gone: Effect.orElseSucceed(handle.exitCode, () => undefined),
       output: Ref.get(output)
     }
   }

@@ -1,0 +1,121 @@
+/**
+ * The matrix' server in processes of their own, one after the other on the same
+ * file: when one is killed, the next one starts, on another port.
+ */
+import { Deferred, Effect, Exit, FileSystem, type Scope } from "effect"
+import type { ChildProcessSpawner } from "effect/process"
+import { fileURLToPath } from "node:url"
+import * as ServerProcess from "../support/ServerProcess.ts"
+import * as EffectsFile from "./EffectsFile.ts"
+import type { KillPoint } from "./KillPoint.ts"
+import type { Release } from "./program.ts"
+
+export interface Nodes {
+  /** Waits for a process that serves. */
+  readonly node: Effect.Effect<ServerProcess.ServerProcess>
+  /** The present process dies here; returns when it is told. */
+  readonly arm: (point: KillPoint) => Effect.Effect<void>
+  /** SIGKILL, now; returns when the next process serves. */
+  readonly kill: Effect.Effect<void>
+  /** Returns when there have been this many kills and a process serves. */
+  readonly killed: (kills: number) => Effect.Effect<void>
+  readonly kills: () => number
+  /** What the next processes are. */
+  readonly next: (options: { readonly release?: Release; readonly dieAt?: KillPoint }) => void
+  /** Another process on the same file, beside the present one: what it says before it ends. */
+  readonly rival: Effect.Effect<string>
+  /** States of the executions without a result. */
+  readonly unfinished: Effect.Effect<ReadonlyArray<string>>
+  /** How often an effect took place. */
+  readonly effects: (name: string) => number
+  /** Forgets the effects so far. */
+  readonly forgetEffects: () => void
+}
+
+const program = fileURLToPath(new URL("server.ts", import.meta.url))
+
+/** Waits for what another process brings about. */
+export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+  Effect.flatMap(condition, (met) => met ? Effect.void : Effect.andThen(Effect.sleep(5), until(condition)))
+
+export const make: Effect.Effect<
+  Nodes,
+  never,
+  ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | Scope.Scope
+> = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const services = yield* Effect.context<ChildProcessSpawner.ChildProcessSpawner>()
+  const directory = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "matrix-" }))
+  const effectsFile = `${directory}/effects`
+  let present = Deferred.makeUnsafe<ServerProcess.ServerProcess>()
+  let kills = 0
+  let release: Release = "first"
+  let dieAt: KillPoint | undefined
+  let forgotten = 0
+
+  const environment = () => ({
+    DATA_DIR: directory,
+    PORT: "0",
+    RELEASE: release,
+    ...dieAt === undefined ? {} : { KILL_POINT: JSON.stringify(dieAt) }
+  })
+
+  const live = Effect.scoped(Effect.gen(function*() {
+    const env = environment()
+    const isDoomed = dieAt !== undefined
+    dieAt = undefined
+    const started = yield* Effect.exit(ServerProcess.start({ program, env }))
+    if (Exit.isSuccess(started)) {
+      yield* Deferred.succeed(present, started.value)
+      const code = yield* started.value.gone
+      if (code !== undefined) {
+        return yield* Effect.die(new Error(`The server ended with ${code}:\n${yield* started.value.output}`))
+      }
+    } else if (!isDoomed) {
+      return yield* started
+    }
+    present = Deferred.makeUnsafe()
+    kills++
+  }))
+  yield* Effect.forever(live).pipe(
+    Effect.catchCause((cause) => Effect.suspend(() => Deferred.failCause(present, cause))),
+    Effect.forkScoped
+  )
+
+  const node = Effect.suspend(() => Deferred.await(present))
+  const killed = (count: number) => until(Effect.map(node, () => kills >= count))
+  const control = (path: string, init?: RequestInit) =>
+    Effect.flatMap(node, ({ url }) => Effect.promise(() => fetch(new URL(path, url), init)))
+  const effects = () => EffectsFile.read(effectsFile).slice(forgotten)
+
+  const nodes: Nodes = {
+    node,
+    arm: (point) =>
+      Effect.asVoid(control("/arm", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(point)
+      })),
+    kill: Effect.flatMap(node, (process) => {
+      const before = kills
+      return Effect.andThen(process.kill, killed(before + 1))
+    }),
+    killed,
+    kills: () => kills,
+    next: (options) => {
+      release = options.release ?? release
+      dieAt = options.dieAt
+    },
+    rival: Effect.exit(ServerProcess.start({ program, env: environment() })).pipe(
+      Effect.map((started) => Exit.isSuccess(started) ? "it serves" : String(started.cause)),
+      Effect.scoped,
+      Effect.provideContext(services)
+    ),
+    unfinished: Effect.flatMap(control("/unfinished"), (response) => Effect.promise(() => response.json())),
+    effects: (name) => EffectsFile.count(effects(), name),
+    forgetEffects: () => {
+      forgotten = EffectsFile.read(effectsFile).length
+    }
+  }
+  return nodes
+})

@@ -1,0 +1,110 @@
+/**
+ * The matrix' server as a process of its own, on a SQLite file, that kills itself
+ * where it is told to: `POST /arm` with a `KillPoint`, from then on; or by
+ * `KILL_POINT`, from its start.
+ *
+ * `PORT`: 0 for any free one. `DATA_DIR`: where the database and the journal of
+ * effects are. `RELEASE`: what is deployed.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Layer, Option, Schema, Stream } from "effect"
+import { DurableMcp, Limits, SqliteStore, Store } from "effect-durable-mcp"
+import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import * as FaultStore from "../../src/testing/FaultStore.ts"
+import * as EffectsFile from "./EffectsFile.ts"
+import * as KillPoint from "./KillPoint.ts"
+import * as Program from "./program.ts"
+
+const die = () => process.kill(process.pid, "SIGKILL")
+
+/** What this process is told to die at. */
+class Fate {
+  #point: KillPoint.KillPoint | undefined
+  #watch: ReturnType<typeof KillPoint.watch> | undefined
+
+  arm(point: KillPoint.KillPoint): void {
+    this.#point = point
+    this.#watch = KillPoint.watch(point)
+  }
+
+  operation(operation: FaultStore.Operation): FaultStore.Decision | undefined {
+    const applied = this.#watch?.(operation)
+    if (applied === undefined) {
+      return undefined
+    }
+    if (applied === 0) {
+      die()
+    }
+    return { _tag: "Crash", applied }
+  }
+
+  effect(name: string, when: "before" | "after"): void {
+    if (this.#point?._tag === "Effect" && this.#point.name === name && this.#point.when === when) {
+      die()
+    }
+  }
+}
+
+const fate = new Fate()
+
+const program = Effect.gen(function*() {
+  const { directory, point, port, release } = yield* Config.all({
+    directory: Config.String("DATA_DIR"),
+    point: Config.option(Config.String("KILL_POINT")),
+    port: Config.Int("PORT").pipe(Config.withDefault(0)),
+    release: Config.Literals(["first", "second", "bare"], "RELEASE").pipe(Config.withDefault("first"))
+  })
+
+  if (Option.isSome(point)) {
+    fate.arm(yield* Schema.decodeUnknownEffect(Schema.fromJsonString(KillPoint.KillPoint))(point.value))
+  }
+
+  const store = Layer.effect(Store.Store)(Effect.gen(function*() {
+    const inner = yield* SqliteStore.make({ filename: `${directory}/matrix.db`, synchronous: "FULL" })
+    const { store } = yield* FaultStore.make(inner, {
+      decide: (operation) => fate.operation(operation),
+      // The writes stand, and nobody has been told.
+      onSettled: (_operation, settled) => {
+        if (settled._tag === "Applied") {
+          die()
+        }
+      }
+    })
+    return store
+  }))
+
+  const control = Layer.mergeAll(
+    HttpRouter.add("POST", "/arm", (request) =>
+      Effect.gen(function*() {
+        fate.arm(yield* Schema.decodeUnknownEffect(KillPoint.KillPoint)(yield* request.json))
+        return HttpServerResponse.empty()
+      })),
+    /** States of the executions that have no result. */
+    HttpRouter.add("GET", "/unfinished", Effect.gen(function*() {
+      const { list } = yield* Store.Store
+      const executions = yield* Stream.runCollect(list({ states: ["running", "waiting", "stopped", "stuck"] }))
+      return yield* HttpServerResponse.json(executions.map(({ state }) => state))
+    }))
+  )
+
+  const announce = Layer.effectDiscard(
+    HttpServer.addressFormattedWith((address) => Console.log(`listening ${address}/mcp`))
+  )
+
+  const mcp = DurableMcp.layerHttp({
+    name: "matrix",
+    version: "1.0.0",
+    path: "/mcp",
+    registrations: Program.registrations(release)
+  })
+
+  return announce.pipe(
+    Layer.provide(DurableMcp.serveNode({ port, disableListenLog: true })(Layer.merge(mcp, control))),
+    Layer.provide(store),
+    Layer.provide(EffectsFile.layer(`${directory}/effects`, (name, when) => fate.effect(name, when))),
+    // Soon out of memory, so that what comes finds no run.
+    Layer.provide(Layer.succeed(Limits.IdleDelay)("200 millis"))
+  )
+})
+
+NodeRuntime.runMain(Layer.launch(Layer.unwrap(program)))

@@ -7,10 +7,14 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
-import type { Answer, Id } from "../session/JsonRpc.ts"
-import * as Events from "./internal/events.ts"
+import * as Scope from "effect/Scope"
+import type { Answer, Id, Params } from "../session/JsonRpc.ts"
+import { start as startCall } from "./internal/call.ts"
+import * as OwnStreams from "./internal/ownStreams.ts"
+import * as Session from "./internal/session.ts"
+import * as Wire from "./internal/wire.ts"
 
 /**
  * A client of the server under test. It retries, resumes and answers as a real
@@ -48,13 +52,15 @@ export interface Client {
   readonly notify: (method: string, params?: Readonly<Record<string, Schema.Json>>) => Effect.Effect<void>
   /** The next question that `Options.answer` left open, in the order in which they came. */
   readonly question: Effect.Effect<Question>
-  /** Keeps a stream of its own open for what belongs to no call (GET), from now on. */
+  /** Keeps a stream of its own open for what belongs to no call (GET); returns when it is open for the first time. */
   readonly listen: Effect.Effect<void>
   /** What came on streams of its own so far. */
   readonly heard: Effect.Effect<ReadonlyArray<Message>>
-  /** Ends the session (DELETE). */
+  /** Returns when `count` messages have come on streams of its own. */
+  readonly hears: (count: number) => Effect.Effect<void>
+  /** Ends the session (DELETE). Its calls end with the error 404, and so does all that is asked later. */
   readonly end: Effect.Effect<void>
-  /** Cuts every connection and never comes back; its calls have no answer any more. */
+  /** Cuts every connection and never comes back. What its calls would have answered nobody hears: the error 499. */
   readonly vanish: Effect.Effect<void>
   /** Another client, with a session of its own. */
   readonly another: (options?: {
@@ -80,13 +86,16 @@ export interface CallOptions {
  */
 export interface Call {
   readonly id: Id
-  /** Returns the answer. Of a cancelled call, the error `{ code: 204 }`. */
+  /**
+   * Returns the answer. The error of a call that has none is the HTTP status
+   * that says so: 204 when it was cancelled, 404 when its session has ended.
+   */
   readonly answer: Effect.Effect<Answer>
-  /** Messages that came so far. */
+  /** Messages before the answer that came so far. Heartbeats of the transport are none. */
   readonly messages: Effect.Effect<ReadonlyArray<Message>>
   /** Returns when `count` messages have come, or the answer. */
   readonly received: (count: number) => Effect.Effect<void>
-  /** Says that the answer is not wanted; returns when that was accepted. */
+  /** Says that the answer is not wanted, once the call was accepted; returns when that was accepted too. */
   readonly cancel: (reason?: string) => Effect.Effect<void>
   /** Cuts the connection of the call, which is resumed after a pause. Default: as long as the server asked for. */
   readonly drop: (pause?: Duration.Input) => Effect.Effect<void>
@@ -107,7 +116,10 @@ export interface Question {
   readonly client: number
   /** The call on whose stream it came. */
   readonly call: Id
-  /** Sends a result; returns when it was accepted. May be used again, late, and with anything. */
+  /**
+   * Sends a result; returns when the server has answered. May be used again,
+   * late, and with anything: only the first answer must be accepted, if it is one.
+   */
   readonly reply: (result: Schema.Json) => Effect.Effect<void>
   /** Sends an error instead. */
   readonly fail: (error: { readonly code: number; readonly message: string }) => Effect.Effect<void>
@@ -185,247 +197,154 @@ export interface Options {
 }
 
 /**
- * Opens a session. Answers are given by fibers of the scope.
+ * A server that is reached over the network.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make: (options: Options) => Effect.Effect<
-  Client & {
-    /** Reads a stream again, from its first event on. */
-    readonly replay: (firstEventId: string) => Effect.Effect<ReadonlyArray<string>>
-    /** Returns when every answer was accepted. */
-    readonly settled: Effect.Effect<void>
-  },
-  never,
-  Scope.Scope
-> = Effect.fnUntraced(function*(options) {
-  const scope = yield* Effect.scope
-  let sessionHeaders: Record<string, string> = {}
-  let nextId = 1
-  const answering = new Set<Id>()
+export const overHttp: Connection = {
+  fetch: (request) => globalThis.fetch(request),
+  // every failure shows in the request that it fails
+  died: Effect.never,
+  isDead: () => false
+}
 
-  /** What a promise gives, or undefined when the connection was cut before. */
-  const orCut = <A>(connection: Connection, promise: (signal: AbortSignal) => Promise<A>) =>
-    Effect.raceFirst(
-      Effect.match(Effect.tryPromise(promise), {
-        onFailure: () => undefined,
-        // what a process says while it dies reaches nobody
-        onSuccess: (value) => connection.isDead() ? undefined : value
-      }),
-      Effect.as(connection.died, undefined)
+/**
+ * The first client, and what belongs to all of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Clients extends Client {
+  /** Reads a stream again, from its first event on; undefined when its client or its session is gone. */
+  readonly replay: (firstEventId: string) => Effect.Effect<ReadonlyArray<string> | undefined>
+  /**
+   * Returns when every call has its answer and every question the one that the
+   * test gave, but waits for the test no longer than an hour.
+   */
+  readonly settled: Effect.Effect<void>
+}
+
+/**
+ * Opens a session. What the client does beside the script it does until the
+ * scope closes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make: (options: Options) => Effect.Effect<Clients, never, Scope.Scope> = Effect.fnUntraced(
+  function*(options) {
+    const scope = yield* Effect.scope
+    const sessions: Array<Session.Session> = []
+    const logs = new Map<string, Log>()
+
+    const open: (options: Options) => Effect.Effect<Client> = Effect.fnUntraced(function*(options) {
+      const session: Session.Session = yield* Session.open({
+        ...options,
+        onEventId: (source, eventId) => {
+          const log = streamOf(eventId)
+          logs.set(log, { session, isOwn: source.call === undefined, lastEventId: eventId })
+          options.onEventId(source, eventId)
+        }
+      }, ++opened).pipe(Scope.provide(scope))
+      sessions.push(session)
+      return scripted(session, (changes) => open({ ...options, ...changes }))
+    })
+    let opened = 0
+    const first = yield* open(options)
+
+    return {
+      ...first,
+      replay: (firstEventId) => {
+        const log = logs.get(streamOf(firstEventId))
+        return log?.session.state() === "open" ? replay(log, firstEventId) : Effect.undefined
+      },
+      settled: Effect.suspend(() => Effect.forEach(sessions, ({ settled }) => settled, { discard: true }))
+    }
+  }
+)
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+/** A stream as one of the clients knows it. */
+interface Log {
+  readonly session: Session.Session
+  /** Of the client itself: it has no end. */
+  readonly isOwn: boolean
+  readonly lastEventId: string
+}
+
+/** The part of an event id before the place. */
+const streamOf = (eventId: string): string => eventId.slice(0, eventId.lastIndexOf(":"))
+
+const replay = Effect.fnUntraced(function*({ isOwn, lastEventId, session }: Log, firstEventId: string) {
+  const texts: Array<string> = []
+  let reached = isOwn && firstEventId === lastEventId
+  if (reached) {
+    return texts
+  }
+  yield* Wire.read(yield* session.send(session.get(firstEventId)), (event) => {
+    if (event.data !== "" && !reached) {
+      texts.push(event.data)
+    }
+    reached ||= isOwn && event.id === lastEventId
+    return !reached
+  })
+  return texts
+})
+
+/** What a script can have a session do. */
+const scripted = (
+  session: Session.Session,
+  another: (changes: Pick<Options, "answer" | "capabilities">) => Effect.Effect<Client>
+): Client => {
+  const open = Effect.runSync(Queue.unbounded<Question>())
+  let nextId = 1
+  const own = OwnStreams.make(session)
+
+  const startRequest = (method: string, params: Params = {}, options?: CallOptions) =>
+    Effect.suspend(() => {
+      while (options?.id === undefined && session.requests.has(nextId)) {
+        nextId++
+      }
+      const id = options?.id ?? nextId++
+      const { _meta, ...rest } = params
+      return startCall(
+        session,
+        { id, method, params: { ...rest, _meta: { progressToken: id, ...isParams(_meta) ? _meta : {} } } },
+        (question) => Queue.offerUnsafe(open, question)
+      )
+    })
+
+  const request = (method: string, params?: Params, options?: CallOptions) =>
+    Effect.flatMap(
+      startRequest(method, params, options),
+      ({ abandon, answer }) => Effect.onInterrupt(answer, () => abandon)
     )
 
-  /** Sends until there is an answer that has begun. Wait and repeat is all a client can do about the rest. */
-  const send = Effect.fnUntraced(function*(request: () => Request) {
-    for (let wait = 100;; wait = Math.min(wait * 2, 10_000)) {
-      const connection = yield* options.connect
-      const response = yield* orCut(connection, (signal) => connection.fetch(new Request(request(), { signal })))
-      if (response !== undefined && response.status !== 503) {
-        return { connection, response }
-      }
-      yield* Effect.sleep(wait)
-    }
-  })
-
-  const post = (message: object) => () =>
-    new Request(options.url, {
-      method: "POST",
-      headers: {
-        ...sessionHeaders,
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream"
-      },
-      body: JSON.stringify(message)
-    })
-
-  const resume = (lastEventId: string) => () =>
-    new Request(options.url, {
-      headers: { ...sessionHeaders, "accept": "text/event-stream", "last-event-id": lastEventId }
-    })
-
-  /** Posts what has no answer but its status. */
-  const deliver = Effect.fnUntraced(function*(message: object, what: string) {
-    const { response } = yield* send(post(message))
-    if (response.status !== 202) {
-      options.onViolation(
-        `the server refused ${what}: ${response.status} ${yield* Effect.promise(() => response.text())}`
-      )
-    }
-  })
-
-  const answered = Effect.fnUntraced(function*(id: Id, question: Question) {
-    const result = yield* (options.answer?.(question) ?? Effect.succeed({ action: "accept", content: {} }))
-    if (result !== undefined) {
-      yield* question.reply(result)
-    }
-    answering.delete(id)
-  })
-
-  const questionOf = (call: Id, id: Id, message: Message): Question => {
-    const question: Question = {
-      method: message.method ?? "",
-      params: message.params ?? {},
-      client: 1,
-      call,
-      reply: Effect.fnUntraced(function*(result) {
-        yield* deliver({ jsonrpc: "2.0", id, result }, `answer to ${question.method}`)
-        options.onAnswered(question)
-      }),
-      fail: Effect.fnUntraced(function*(error) {
-        yield* deliver({ jsonrpc: "2.0", id, error }, `answer to ${question.method}`)
-        options.onAnswered(question)
-      })
-    }
-    return question
-  }
-
-  const receive = Effect.fnUntraced(function*(call: Id, event: Events.Event) {
-    const message: Message = JSON.parse(event.data)
-    options.onReceived({ client: 1, call, eventId: event.id, message, text: event.data })
-    if (message.method !== undefined && message.id !== undefined) {
-      answering.add(message.id)
-      yield* Effect.forkIn(answered(message.id, questionOf(call, message.id, message)), scope)
-    }
-    return message
-  })
-
-  /** Reads a stream to its end, or to where it was cut. */
-  const follow = Effect.fnUntraced(function*(
-    connection: Connection,
-    response: Response,
-    onEvent: (event: Events.Event) => Effect.Effect<void>
-  ) {
-    if (response.body === null) {
-      return true
-    }
-    const body = response.body.pipeThrough(new TextDecoderStream()).getReader()
-    const read = Events.reader()
-    for (;;) {
-      const chunk = yield* orCut(connection, () => body.read())
-      if (chunk === undefined || chunk.done) {
-        yield* Effect.ignore(Effect.tryPromise(() => body.cancel()))
-        return chunk !== undefined
-      }
-      for (const event of read(chunk.value)) {
-        yield* onEvent(event)
-      }
-    }
-  })
-
-  const request = Effect.fnUntraced(function*(message: { readonly id: Id; readonly method: string }) {
-    let lastEventId: string | undefined
-    let answer: Answer | undefined
-    let retryMs = 100
-    for (;;) {
-      const resuming = lastEventId
-      const { connection, response } = yield* send(resuming === undefined ? post(message) : resume(resuming))
-      if (resuming !== undefined && response.status === 204) {
-        // A call that was cancelled.
-        return {
-          headers: response.headers,
-          answer: { error: { code: 204, message: "The call ended without an answer" } }
-        }
-      }
-      const media = response.headers.get("content-type") ?? ""
-      if (response.status !== 200 || media.startsWith("application/json")) {
-        const text = yield* orCut(connection, () => response.text())
-        if (text === undefined) {
-          continue
-        }
-        if (response.status !== 200) {
-          options.onViolation(
-            `the server refused ${
-              resuming === undefined ? message.method : `to resume from ${resuming}`
-            }: ${response.status} ${text}`
-          )
-          return { headers: response.headers, answer: { error: { code: response.status, message: text } } }
-        }
-        const { error, result }: Message = JSON.parse(text)
-        return {
-          headers: response.headers,
-          answer: error === undefined ? { result: result ?? null } : { error }
-        }
-      }
-      const ended = yield* follow(
-        connection,
-        response,
-        Effect.fnUntraced(function*(event) {
-          if (event.id !== undefined) {
-            lastEventId = event.id
-            options.onEventId({ client: 1, call: message.id }, event.id)
-          }
-          retryMs = event.retryMs ?? retryMs
-          if (event.data === "") {
-            return
-          }
-          const { error, id, method, result } = yield* receive(message.id, event)
-          if (method === undefined && id === message.id) {
-            answer = error === undefined ? { result: result ?? null } : { error }
-          }
-        })
-      )
-      if (answer !== undefined) {
-        return { headers: response.headers, answer }
-      }
-      yield* Effect.sleep(ended ? retryMs : 100)
-    }
-  })
-
-  const opened = yield* request({
-    jsonrpc: "2.0",
-    id: 0,
-    method: "initialize",
-    params: {
-      protocolVersion: "2025-11-25",
-      capabilities: options.capabilities,
-      clientInfo: { name: "crash-test", version: "1.0.0" }
-    }
-  } as { readonly id: Id; readonly method: string })
-  sessionHeaders = {
-    "mcp-session-id": opened.headers.get("mcp-session-id") ?? "",
-    "mcp-protocol-version": "2025-11-25"
-  }
-  yield* deliver({ jsonrpc: "2.0", method: "notifications/initialized" }, "initialized")
-
-  const notYet = Effect.die(new Error("not yet"))
+  const toolCall = (name: string, args: Params = {}): Params => ({ name, arguments: args })
 
   return {
-    request: () => notYet,
-    start: () => notYet,
-    startRequest: () => notYet,
-    question: notYet,
-    listen: notYet,
-    heard: notYet,
-    end: notYet,
-    vanish: notYet,
-    another: () => notYet,
-    callTool: Effect.fnUntraced(function*(name, args = {}, callOptions) {
-      const id = callOptions?.id ?? nextId++
-      const message = {
-        jsonrpc: "2.0",
-        id,
-        method: "tools/call",
-        params: { name, arguments: args, _meta: { progressToken: id } }
-      }
-      return (yield* request(message)).answer
-    }),
-    notify: (method, params) => deliver({ jsonrpc: "2.0", method, params }, method),
-    replay: Effect.fnUntraced(function*(firstEventId) {
-      const texts: Array<string> = []
-      const { connection, response } = yield* send(resume(firstEventId))
-      yield* follow(connection, response, (event) =>
-        Effect.sync(() => {
-          if (event.data !== "") {
-            texts.push(event.data)
-          }
-        }))
-      return texts
-    }),
-    settled: Effect.gen(function*() {
-      while (answering.size > 0) {
-        yield* Effect.sleep(100)
-      }
-    })
+    callTool: (name, args, options) => request("tools/call", toolCall(name, args), options),
+    request,
+    start: (name, args, options) => startRequest("tools/call", toolCall(name, args), options),
+    startRequest,
+    notify: (method, params) => {
+      session.act(`sends ${method}`)
+      return session.deliver({ jsonrpc: "2.0", method, params }, method)
+    },
+    question: Queue.take(open),
+    listen: own.open,
+    heard: own.heard,
+    hears: own.hears,
+    end: session.end,
+    vanish: session.vanish,
+    another: ({ answer = session.options.answer, capabilities = session.options.capabilities } = {}) =>
+      another({ answer, capabilities })
   }
-})
+}
+
+const isParams = (json: Schema.Json | undefined): json is Params =>
+  typeof json === "object" && json !== null && !Array.isArray(json)

@@ -204,7 +204,10 @@ export const run: <A, E, R>(
         yield* process?.kill ?? Effect.void
         yield* Effect.sleep("1 minute")
         for (const [call, firstEventId] of observer.streams()) {
-          observer.replayed(call, yield* client.replay(firstEventId))
+          const messages = yield* client.replay(firstEventId)
+          if (messages !== undefined) {
+            observer.replayed(call, messages)
+          }
         }
         return exit
       })

@@ -1,7 +1,8 @@
 /**
  * `npm run packaging`: what a user gets. Packs the package, installs it with its
  * peers into an empty project, compiles the README's first example there as it
- * is printed, runs it and calls it.
+ * is printed, runs it and calls it. Then a crash test of 15 lines must pass on a
+ * small server, and must fail, saying why, where that server is broken.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -13,6 +14,30 @@ import packageJson from "../package.json" with { type: "json" }
 import { bin, environment, root } from "./tools.ts"
 
 const { devDependencies: versions } = packageJson
+
+/** What a crash test may cost its author, imports included. */
+const longestTest = 15
+
+/** Ways to break `packaging/bills.ts`, and what the kit must say of it. */
+const plantedBugs: ReadonlyArray<{
+  readonly name: string
+  readonly right: string
+  readonly wrong: string
+  readonly says: RegExp
+}> = [
+  {
+    name: "a charge outside of a step",
+    right: `Durable.step("charge", ({ key }) => bank.charge(bill, key))`,
+    wrong: "bank.charge(bill)",
+    says: /charge took place \d+ times and not exactly once/
+  },
+  {
+    name: "a charge without the key of its step",
+    right: `({ key }) => bank.charge(bill, key)`,
+    wrong: "() => bank.charge(bill)",
+    says: /charge took place \d+ times and not exactly once/
+  }
+]
 
 /** The first program of the README. */
 const example = (): string => {
@@ -41,6 +66,47 @@ const execute = async (cwd: string, command: string, ...args: ReadonlyArray<stri
   if (code !== 0) throw new Error(`${command} ${args[0] ?? ""} failed with ${code}`)
 }
 
+/** What the command printed, and how it ended. */
+const outcomeOf = async (cwd: string, command: string, ...args: ReadonlyArray<string>) => {
+  const child = spawn(command, args, { cwd, env: { ...environment, NO_COLOR: "1" }, stdio: ["ignore", "pipe", "pipe"] })
+  let output = ""
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => output += String(chunk))
+  const [code] = await once(child, "close")
+  return { code: Number(code), output }
+}
+
+const show = (output: string): string => output.replaceAll(/^/gm, "    ")
+
+/** The test is a user's: short, and right about the server as it is and about each bug. */
+const crashTest = async (project: string): Promise<void> => {
+  const source = join(root, "scripts/packaging")
+  const test = readFileSync(join(source, "bills.test.ts"), "utf8")
+  const lines = test.split("\n").filter((line) => line.trim() !== "").length
+  if (lines > longestTest) throw new Error(`The crash test has ${lines} lines, more than ${longestTest}.`)
+  console.log(`crash test: ${lines} lines, imports included`)
+  const server = readFileSync(join(source, "bills.ts"), "utf8")
+  writeFileSync(join(project, "bills.test.ts"), test)
+
+  const variants = [
+    { name: "the server as it is", code: server, says: undefined },
+    ...plantedBugs.map(({ name, right, says, wrong }) => {
+      if (server.split(right).length !== 2) throw new Error(`bills.ts must have \`${right}\` once`)
+      return { name, code: server.replace(right, wrong), says }
+    })
+  ]
+  for (const { code, name, says } of variants) {
+    writeFileSync(join(project, "bills.ts"), code)
+    await execute(project, join(project, "node_modules/.bin/tsc"), "--project", "tsconfig.test.json")
+    const outcome = await outcomeOf(project, join(project, "node_modules/.bin/vitest"), "run")
+    const message = /^.*Schedule \S+ \(to replay: [^\n]*\n(?:\s*- [^\n]*\n)*/m.exec(outcome.output)?.[0]
+    const isRight = says === undefined
+      ? outcome.code === 0
+      : outcome.code !== 0 && message !== undefined && says.test(message)
+    if (!isRight) throw new Error(`crash test, ${name}: ended with ${outcome.code}\n${show(outcome.output)}`)
+    console.log(`crash test, ${name}: ${says === undefined ? "passes" : `fails, and says\n${show(message ?? "")}`}`)
+  }
+}
+
 const compilerOptions = {
   target: "ES2022",
   module: "NodeNext",
@@ -62,9 +128,25 @@ try {
   const tarball = readdirSync(project).find((file) => file.endsWith(".tgz"))!
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }))
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["server.ts", "caller.ts"] }))
+  writeFileSync(
+    join(project, "tsconfig.test.json"),
+    JSON.stringify({
+      extends: "./tsconfig.json",
+      compilerOptions: { noEmit: true, allowImportingTsExtensions: true },
+      files: ["bills.test.ts"]
+    })
+  )
   writeFileSync(join(project, "server.ts"), source)
   cpSync(join(root, "scripts/packaging/caller.ts"), join(project, "caller.ts"))
-  const users = ["effect", "@effect/platform-node", "typescript", "@types/node", "@modelcontextprotocol/sdk"] as const
+  const users = [
+    "effect",
+    "@effect/platform-node",
+    "@effect/vitest",
+    "vitest",
+    "typescript",
+    "@types/node",
+    "@modelcontextprotocol/sdk"
+  ] as const
   await execute(
     project,
     "npm",
@@ -86,6 +168,8 @@ try {
     await exited
     clearTimeout(kill)
   }
+
+  await crashTest(project)
   console.log("packaging: passed")
 } finally {
   rmSync(project, { recursive: true })

@@ -234,6 +234,38 @@ describe("cancel", () => {
       assert.deepStrictEqual(log, ["a", "undo a 22", "undo a 22"])
     }))
 
+  it.effect("that comes while a later run still replays undoes what the earlier one did", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const log: Array<string> = []
+      const handlers = {
+        tool: () =>
+          Effect.gen(function*() {
+            yield* Effect.sleep("1 second")
+            yield* undoable(log, "a")
+            yield* Effect.sleep("1 second")
+            yield* undoable(log, "b")
+            yield* ask
+          })
+      }
+      const first = yield* boot(handlers, { disk })
+      const stream = yield* first.call("tool")
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 second")
+      yield* wireId(first, stream, "pay")
+      yield* first.kill
+      const second = yield* boot(handlers, { disk })
+      yield* until(state(second, stream), (state) => state === "running")
+      yield* TestClock.adjust("1 second")
+      // a is known, b is not
+      yield* second.calls.cancel(stream)
+      yield* turns()
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* answer(second, stream), "cancelled")
+      assert.deepStrictEqual(log, ["a", "b", "undo b 22", "undo a 22"])
+    }))
+
   it.effect("of unknown and finished calls is ignored (S-C2)", () =>
     Effect.gen(function*() {
       const server = yield* boot({ tool: () => Durable.step("a", Effect.succeed(1)) })

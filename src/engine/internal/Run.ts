@@ -138,7 +138,7 @@ export class Run {
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** The replay only finds out what is to be compensated: nothing new begins. */
   #decided: Conclusion | undefined
-  /** Steps of the body that such a replay has not come to: any of them may have to be compensated. */
+  /** Steps of the body that earlier runs did and this one has not come to: any of them may have to be compensated. */
   readonly #toFind: Set<string>
   /** A fiber of such a replay has come to what is not on record. */
   #arrived = false
@@ -185,7 +185,7 @@ export class Run {
     }
     this.#watch = options.stored?.watch
     this.#decided = this.#decidedBefore(record)
-    this.#toFind = this.#decided === undefined ? new Set() : new Set(this.replay.succeeded())
+    this.#toFind = new Set(this.replay.succeeded())
     this.instance = new Instance(this.id, this.program.workflow, () => this.end({ _tag: "Parked" }))
     this.context = env.context.pipe(
       Context.add(WorkflowInstance, this.instance),
@@ -317,11 +317,16 @@ export class Run {
       // A park must not say that it was seen.
       return
     }
+    if (mode === "now" && this.#toFind.size > 0 && this.#decided === undefined && !this.#unwinding) {
+      // Not known yet what is to be compensated: a run that knows of the request from its start finds it out.
+      this.end({ _tag: "Parked" })
+      return
+    }
     this.cancelRequest ??= mode
     if (this.#unwinding || this.#decided !== undefined) {
       return
     }
-    if (mode === "now" || (this.waits.isWaiting && !this.waits.isWorking)) {
+    if (mode === "now" || (this.waits.isWaiting && !this.waits.isWorking && this.#toFind.size === 0)) {
       this.end({ _tag: "Unwinding", conclusion: this.program.cancelled })
     }
   }
@@ -515,7 +520,9 @@ export class Run {
         if (this.#decided !== undefined) {
           return this.endDecided
         }
-        if (this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking) {
+        if (
+          this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking && this.#toFind.size === 0
+        ) {
           this.end({ _tag: "Unwinding", conclusion: this.program.cancelled })
         }
       }

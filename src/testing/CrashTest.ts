@@ -479,7 +479,13 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
 const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
   Array.from(calls, ([call, messages]) => {
     const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
-    return `  ${call}:\n${said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")}`
+    const questions = said.filter(({ id }) => id !== undefined).map(({ id }) => id)
+    const lines = said.map(({ method, params }) =>
+      method === "notifications/cancelled"
+        ? `    ${method} question ${questions.indexOf(params.requestId) + 1} of the call\n`
+        : `    ${method} ${JSON.stringify(params)}\n`
+    )
+    return `  ${call}:\n${lines.join("")}`
   }).sort().join("")
 
 const everyFault = (

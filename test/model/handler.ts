@@ -218,9 +218,25 @@ export const answer = Effect.fnUntraced(function*(question: Client.Question) {
 
 /** Calls the tool, and says in the words of the reference what came of it. */
 export const call = Effect.fnUntraced(function*(client: Client.Client, program: Program) {
-  const answer = yield* client.callTool("run", { program: yield* Effect.orDie(encodeProgram(program)) })
-  return { outcome: yield* Effect.orDie(decodeAnswer(answer)), said: [] as ReadonlyArray<string> }
+  const call = yield* client.start("run", { program: yield* Effect.orDie(encodeProgram(program)) })
+  const outcome = yield* Effect.orDie(Effect.flatMap(call.answer, decodeAnswer))
+  const messages = yield* call.messages
+  return { outcome, said: messages.flatMap((message) => saidBy(message)) }
 })
+
+const saidBy = ({ method, params = {} }: Client.Message): ReadonlyArray<string> => {
+  switch (method) {
+    case "notifications/message":
+      return [`log ${params.data}`]
+    case "notifications/progress":
+      // The heartbeat adds a fraction.
+      return Number.isInteger(params.progress) ? [`progress ${params.progress}`] : []
+    case "notifications/cancelled":
+      return ["withdraw"]
+    default:
+      return method === undefined ? [] : [`ask ${planOf({ method, params }).name}`]
+  }
+}
 
 const encodeProgram = Schema.encodeEffect(Schema.toCodecJson(Program))
 

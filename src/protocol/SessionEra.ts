@@ -240,11 +240,14 @@ export const layer: Layer.Layer<
     const page = yield* store.events(record.stream, afterSeq, 1)
     if (page.trimmed) return Refusals.unknownEvent
     if (page.closed && page.events.every(({ data }) => data === undefined)) return nothingMore
+    const isStandalone = record.requestDigest === standaloneDigest
+    // It may come from a process of an older deploy.
+    if (isStandalone) yield* announcer.announce(session)
     return follow(session, {
       stream: record.stream,
       token,
       afterSeq,
-      session: record.requestDigest === standaloneDigest ? session.id : undefined,
+      session: isStandalone ? session.id : undefined,
       progressToken: page.closed ? undefined : yield* storedProgressToken(record),
       // The client has this id, but clients forget it with the connection it came by: the official SDK, cut off again
       // before the next event, would come back without one.

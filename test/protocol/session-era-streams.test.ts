@@ -211,6 +211,24 @@ describe("GET", () => {
       }
     }))
 
+  it.effect("a change by a deploy is announced to those who resume their stream too (7.2)", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const [headers, token] = yield* Effect.gen(function*() {
+        const headers = yield* connect()
+        return [headers, followed(yield* get(headers)).token] as const
+      }).pipe(Effect.provide(process({ disk })))
+      const deployed = Layer.mergeAll(registrations, Layer.effectDiscard(addTool("new")))
+      for (const lastEventId of [`${token}:0`, `${token}:0`]) {
+        // the second one has not seen the message, which is on its stream and nowhere else
+        yield* Effect.gen(function*() {
+          const resumed = methodsOf(yield* readNow(yield* resume(headers, lastEventId)))
+          assert.deepStrictEqual(resumed, ["notifications/tools/list_changed"])
+          assert.deepStrictEqual(yield* readNow(yield* resume(headers, `${token}:1`)), [])
+        }).pipe(Effect.provide(process({ disk, registrations: deployed })))
+      }
+    }))
+
   it.effect("no list change where it was not declared (S-L4)", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()

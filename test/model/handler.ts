@@ -221,7 +221,8 @@ export const call = Effect.fnUntraced(function*(client: Client.Client, program: 
   const call = yield* client.start("run", { program: yield* Effect.orDie(encodeProgram(program)) })
   const outcome = yield* Effect.orDie(Effect.flatMap(call.answer, decodeAnswer))
   const messages = yield* call.messages
-  return { outcome, said: messages.flatMap((message) => saidBy(message)) }
+  const said: ReadonlyArray<string> = messages.flatMap((message) => saidBy(message))
+  return { outcome, said }
 })
 
 const saidBy = ({ method, params = {} }: Client.Message): ReadonlyArray<string> => {

@@ -1,14 +1,13 @@
 /**
- * A crash before, after and within every commit of a handler that does
- * everything, and random sequences of several crashes.
+ * A crash before, after and within every operation on the store of a handler
+ * that does everything, and random sequences of several crashes.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
-import type { Store, Write } from "../../src/store/Store.ts"
-import { StoreError } from "../../src/store/StoreError.ts"
+import type { Operation } from "../../src/testing/FaultStore.ts"
 import {
   boot,
   callOf,
@@ -23,50 +22,10 @@ import {
   until
 } from "./harness.ts"
 
-/** How much of the n-th commit (from 1) is applied before the process dies: a number of writes, or all of them. */
+/** At which operation on the store (from 1) the process dies, and how many of its writes are applied before. */
 interface Crash {
-  readonly commit: number
-  readonly writes: number
-}
-
-const dead = new StoreError({ reason: "Fenced", message: "The process is dead" })
-
-/** Dies at the crash; from then on every operation fails. */
-const mortal = (crash: Crash | undefined, died: Deferred.Deferred<void>) => {
-  const seen = { commits: 0, sizes: [] as Array<number> }
-  let isDead = false
-  const die = <A>(before: Effect.Effect<unknown, StoreError>): Effect.Effect<A, StoreError> =>
-    Effect.suspend(() => {
-      isDead = true
-      return before.pipe(
-        Effect.ignore,
-        Effect.andThen(Deferred.succeed(died, undefined)),
-        Effect.andThen(Effect.fail(dead))
-      )
-    })
-  const guard = <A extends ReadonlyArray<any>, B>(f: (...args: A) => Effect.Effect<B, StoreError>) => (...args: A) =>
-    Effect.suspend(() => isDead ? Effect.fail(dead) : f(...args))
-  const wrap = (inner: Store["Service"]): Store["Service"] => {
-    const dieWithin = (writes: ReadonlyArray<Write>, count: number) => {
-      const [first, ...rest] = writes.slice(0, count)
-      return die<never>(first === undefined ? Effect.void : inner.commit([first, ...rest]))
-    }
-    const due = (writes: ReadonlyArray<Write>) => {
-      seen.sizes.push(writes.length)
-      return ++seen.commits === crash?.commit
-    }
-    return {
-      ...inner,
-      key: guard(inner.key),
-      session: guard(inner.session),
-      execution: guard(inner.execution),
-      stream: guard(inner.stream),
-      events: guard(inner.events),
-      commit: guard((writes) => due(writes) ? dieWithin(writes, crash!.writes) : inner.commit(writes)),
-      submit: guard((writes) => due(writes) ? dieWithin(writes, crash!.writes) : inner.submit(writes))
-    }
-  }
-  return { seen, wrap }
+  readonly at: number
+  readonly applied: number
 }
 
 /** The outside world: what happened, by key. */
@@ -146,15 +105,21 @@ const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outc
   const disk = MemoryStore.makeDisk()
   const world = new World()
   let boots = 0
-  let sizes: ReadonlyArray<number> = []
+  let operations: ReadonlyArray<Operation> = []
   while (true) {
     const crash = crashes[boots++]
     const died = yield* Deferred.make<void>()
-    const { seen, wrap } = mortal(crash, died)
+    const begun: Array<Operation> = []
     const scope = yield* Scope.make()
     const ended = yield* boot(handlers(world, outcome), {
       disk,
-      wrap,
+      faults: {
+        decide: (operation) => {
+          begun.push(operation)
+          return operation.index === crash?.at ? { _tag: "Crash", applied: crash.applied } : undefined
+        },
+        onDeath: () => Deferred.doneUnsafe(died, Effect.void)
+      },
       limits: Context.make(limits.DrainTimeout, 0) as Context.Context<never>,
       randomBytes: (size) => new Uint8Array(size).fill(boots)
     }).pipe(
@@ -165,12 +130,12 @@ const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outc
       Effect.exit,
       Effect.raceFirst(Effect.andThen(Deferred.await(died), Effect.succeed(undefined)))
     )
-    sizes = seen.sizes
+    operations = begun
     if (ended !== undefined && Exit.isSuccess(ended)) {
       const all = yield* events(ended.value, idOf("call"))
       const found = yield* record(ended.value, idOf("call"))
       yield* Scope.close(scope, Exit.void)
-      return { all, boots, record: found, sizes, world }
+      return { all, boots, operations, record: found, world }
     }
     if (ended !== undefined && crash === undefined) {
       return yield* Effect.die(ended.cause)
@@ -215,15 +180,15 @@ const check = (
 describe("crashes", () => {
   for (const outcome of ["done", "no"] as const) {
     it.effect(
-      `before, after and within every commit of a call that ends as "${outcome}"`,
+      `before, after and within every operation of a call that ends as "${outcome}"`,
       () =>
         Effect.gen(function*() {
           const whole = yield* scenario([], outcome)
           check(whole, outcome)
           let points = 0
-          for (const [i, size] of whole.sizes.entries()) {
-            for (let writes = 0; writes <= size; writes++) {
-              const crash = { commit: i + 1, writes }
+          for (const { index, writes } of whole.operations) {
+            for (let applied = 0; applied <= writes.length; applied++) {
+              const crash = { at: index, applied }
               const result = yield* scenario([crash], outcome)
               try {
                 check(result, outcome)
@@ -233,15 +198,15 @@ describe("crashes", () => {
               points++
             }
           }
-          assert.isAbove(points, 60)
+          assert.isAbove(points, 100)
         }),
       60_000
     )
   }
 
   const Crashes = Schema.Array(Schema.Struct({
-    commit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 30 })),
-    writes: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
+    at: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 80 })),
+    applied: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 3 }))
   })).check(Schema.isMaxLength(6))
 
   it.effect.prop(

@@ -19,6 +19,7 @@ import * as Ids from "../../src/session/Ids.ts"
 import type * as JsonRpc from "../../src/session/JsonRpc.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store } from "../../src/store/Store.ts"
+import * as FaultStore from "../../src/testing/FaultStore.ts"
 
 export type Handlers = Record<string, (params: JsonRpc.Params) => Effect.Effect<unknown, unknown, any>>
 
@@ -102,6 +103,8 @@ export interface Options {
   /** Registers workflows. */
   readonly workflows?: Layer.Layer<never, never, WorkflowEngine.WorkflowEngine>
   readonly wrap?: (store: Store["Service"]) => Store["Service"]
+  /** The process dies, or its disk fails. */
+  readonly faults?: FaultStore.Options
   readonly randomBytes?: (size: number) => Uint8Array
 }
 
@@ -111,7 +114,10 @@ export const boot = Effect.fnUntraced(
     const scope = yield* Scope.fork(yield* Effect.scope)
     const disk = options.disk ?? MemoryStore.makeDisk()
     const store = yield* MemoryStore.make({ disk }).pipe(Scope.provide(scope))
-    const storeLayer = Layer.succeed(Store)(options.wrap?.(store) ?? store)
+    const wrapped = options.wrap?.(store) ?? store
+    const storeLayer = Layer.succeed(Store)(
+      options.faults === undefined ? wrapped : (yield* FaultStore.make(wrapped, options.faults)).store
+    )
     const layer = Driver.layer.pipe(
       Layer.provideMerge(options.workflows ?? Layer.empty),
       Layer.provideMerge(Engine.layer),

@@ -11,13 +11,14 @@ export class Bank extends Context.Service<Bank, {
 }>()("user/Bank") {}
 
 const Pay = Tool.make("pay", { parameters: Schema.Struct({ bill: Schema.String }), success: Schema.String })
+const Note = Schema.Struct({ note: Schema.optionalKey(Schema.String) })
 const Bills = Toolkit.make(Pay)
 
 export const BillsLive = DurableMcp.toolkit(Bills).pipe(Layer.provide(Bills.toLayer(Effect.gen(function*() {
   const bank = yield* Bank
   return Bills.of({
     pay: Effect.fn("pay")(function*({ bill }) {
-      const consent = yield* Durable.elicit("consent", { message: `Pay ${bill}?`, schema: Schema.Struct({}) })
+      const consent = yield* Durable.elicit("consent", { message: `Pay ${bill}?`, schema: Note })
       if (consent._tag !== "Accepted") return "not paid"
       const receipt = yield* Durable.step("charge", ({ key }) => bank.charge(bill, key))
       yield* Durable.progress({ progress: 1, total: 1, message: "paid" })

@@ -1,6 +1,6 @@
 /**
- * Whatever the client was told holds after a crash: at every commit, with any
- * number of its writes applied (7.2).
+ * Whatever the client was told holds after a crash: at every operation on the
+ * store, with any number of its writes applied (7.2).
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
@@ -9,7 +9,7 @@ import * as Facts from "../../src/session/Facts.ts"
 import { anonymous, Sessions } from "../../src/session/Sessions.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store } from "../../src/store/Store.ts"
-import { Faults } from "../session/harness.ts"
+import { everyCrash, Faults } from "../session/harness.ts"
 import {
   call,
   get,
@@ -90,34 +90,29 @@ const check = Effect.fnUntraced(function*(heard: Heard, where: string) {
   }
 })
 
-describe("a crash within any commit", () => {
+describe("a crash at any operation on the store", () => {
   it.effect("takes back nothing that the client was told (D-0, D-1)", () =>
     Effect.gen(function*() {
-      let crashes = 0
-      let complete = false
-      for (let commit = 1; !complete; commit++) {
-        for (let applied = 0; applied < 4; applied++) {
-          const disk = MemoryStore.makeDisk()
-          const heard: Heard = { updates: 0 }
-          const crashed = yield* Effect.gen(function*() {
-            const faults = yield* Faults
-            // the commits of the program's start are not the script's
-            faults.crashAt = { commit: faults.commits + commit, applied }
-            yield* Effect.exit(Effect.raceFirst(script(heard), faults.death.await))
-            return faults.crashed
-          }).pipe(Effect.provide(process({ disk })))
-          if (!crashed) {
-            complete = true
-            assert.isTrue(heard.deleted)
-            assert.strictEqual(heard.updates, 1)
-            break
-          }
-          crashes++
-          yield* check(heard, `crash at commit ${commit} after ${applied} writes`).pipe(
-            Effect.provide(process({ disk }))
-          )
+      const crashes = yield* everyCrash(Effect.fnUntraced(function*(nth, applied) {
+        const disk = MemoryStore.makeDisk()
+        const heard: Heard = { updates: 0 }
+        const operation = yield* Effect.gen(function*() {
+          const faults = yield* Faults
+          // those of the program's start are not the script's
+          faults.dieAt(nth, applied)
+          yield* Effect.exit(Effect.raceFirst(script(heard), faults.died))
+          return faults.diedAt()
+        }).pipe(Effect.provide(process({ disk })))
+        if (operation === undefined) {
+          assert.isTrue(heard.deleted)
+          assert.strictEqual(heard.updates, 1)
+          return undefined
         }
-      }
-      assert.isAtLeast(crashes, 60)
+        yield* check(heard, `crash at operation ${nth} (${operation.what}) after ${applied} writes`).pipe(
+          Effect.provide(process({ disk }))
+        )
+        return operation
+      }))
+      assert.isAtLeast(crashes, 45)
     }))
 })

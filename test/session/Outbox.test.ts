@@ -6,7 +6,7 @@ import { Outbox } from "../../src/session/Outbox.ts"
 import { type Session, Sessions } from "../../src/session/Sessions.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store } from "../../src/store/Store.ts"
-import { Faults, openSession, process } from "./harness.ts"
+import { everyCrash, Faults, openSession, process } from "./harness.ts"
 
 /** An open GET. */
 interface Get {
@@ -165,62 +165,49 @@ describe("Outbox", () => {
       assert.deepStrictEqual(yield* polled(first), ["1"])
     }).pipe(Effect.provide(process().pipe(Layer.provide(Layer.succeed(Limits.StandaloneStreams, 2))))))
 
-  it.effect("a crash at any write loses no message and puts none on two streams", () =>
+  it.effect("a crash at any operation loses no message and puts none on two streams", () =>
     Effect.gen(function*() {
-      let crashes = 0
-      for (let commit = 1;; commit++) {
-        let reached = false
-        for (let applied = 0; applied < 5; applied++) {
-          const disk = MemoryStore.makeDisk()
-          const session = yield* openSession.pipe(Effect.provide(process(disk)))
-          const streams: Array<string> = []
-          const script = Effect.gen(function*() {
-            yield* raise(session, "a")
-            yield* raise(session, "b")
-            const one = yield* get(session)
-            streams.push(one.stream)
-            yield* polled(one)
-            yield* raise(session, "c")
-            yield* polled(one)
-            const two = yield* get(session)
-            streams.push(two.stream)
-            yield* raise(session, "d")
-            yield* polled(two)
-          })
-          const crashed = yield* Effect.gen(function*() {
-            const faults = yield* Faults
-            faults.crashAt = { commit, applied }
-            yield* Effect.exit(script)
-            return faults.crashed
-          }).pipe(Effect.provide(process(disk)))
-          if (!crashed) break
-          reached = true
-          crashes++
-          yield* Effect.gen(function*() {
-            const store = yield* Store
-            // Whoever raised them does so again, as after any crash.
-            for (const topic of ["a", "b", "c", "d"]) yield* raise(session, topic)
-            const last = yield* get(session)
-            streams.push(last.stream)
-            yield* polled(last)
-            const seen: Array<string> = []
-            const ids = new Set<string>()
-            for (const stream of new Set(streams)) {
-              const page = yield* store.events(stream, 0, 100)
-              for (const event of page.events) {
-                seen.push(JSON.parse(event.data!) as string)
-                ids.add(`${stream}:${event.seq}`)
-              }
-            }
-            assert.deepStrictEqual([...new Set(seen)].toSorted(), ["a", "b", "c", "d"], `crash ${commit}.${applied}`)
-            // A message is raised twice at most, and then it is two messages of one queue, not one on two streams.
-            const queue = yield* Effect.forEach(new Set(streams), (stream) => store.events(stream, 0, 100))
-            const keys = queue.flatMap((page) => page.events.map((event) => event.key))
-            assert.strictEqual(new Set(keys).size, keys.length, `crash ${commit}.${applied}`)
-          }).pipe(Effect.provide(process(disk)))
-        }
-        if (!reached) break
-      }
+      const crashes = yield* everyCrash(Effect.fnUntraced(function*(nth, applied) {
+        const where = `crash at operation ${nth} after ${applied} writes`
+        const disk = MemoryStore.makeDisk()
+        const session = yield* openSession.pipe(Effect.provide(process(disk)))
+        const streams: Array<string> = []
+        const script = Effect.gen(function*() {
+          yield* raise(session, "a")
+          yield* raise(session, "b")
+          const one = yield* get(session)
+          streams.push(one.stream)
+          yield* polled(one)
+          yield* raise(session, "c")
+          yield* polled(one)
+          const two = yield* get(session)
+          streams.push(two.stream)
+          yield* raise(session, "d")
+          yield* polled(two)
+        })
+        const operation = yield* Effect.gen(function*() {
+          const faults = yield* Faults
+          faults.dieAt(nth, applied)
+          yield* Effect.exit(script)
+          return faults.diedAt()
+        }).pipe(Effect.provide(process(disk)))
+        if (operation === undefined) return undefined
+        yield* Effect.gen(function*() {
+          const store = yield* Store
+          // Whoever raised them does so again, as after any crash.
+          for (const topic of ["a", "b", "c", "d"]) yield* raise(session, topic)
+          const last = yield* get(session)
+          streams.push(last.stream)
+          yield* polled(last)
+          const pages = yield* Effect.forEach(new Set(streams), (stream) => store.events(stream, 0, 100))
+          const events = pages.flatMap((page) => page.events)
+          const seen = new Set(events.map(({ data }) => JSON.parse(data!) as string))
+          assert.deepStrictEqual([...seen].toSorted(), ["a", "b", "c", "d"], where)
+          // A message is raised twice at most, and then it is two messages of one queue, not one on two streams.
+          assert.strictEqual(new Set(events.map(({ key }) => key)).size, events.length, where)
+        }).pipe(Effect.provide(process(disk)))
+        return operation
+      }))
       assert.isAtLeast(crashes, 40)
     }))
 })

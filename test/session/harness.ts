@@ -1,65 +1,75 @@
 /** The session layer over a memory disk, with a store that counts and can break. */
-import { Array, Context, Effect, Latch, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import * as EventLog from "../../src/session/EventLog.ts"
 import * as Ids from "../../src/session/Ids.ts"
 import * as Outbox from "../../src/session/Outbox.ts"
 import * as Sessions from "../../src/session/Sessions.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store } from "../../src/store/Store.ts"
-import { StoreError } from "../../src/store/StoreError.ts"
+import type { StoreError } from "../../src/store/StoreError.ts"
+import * as FaultStore from "../../src/testing/FaultStore.ts"
+import type { Operation } from "../../src/testing/FaultStore.ts"
 
-/** What happens to the store of one process. */
+/** What happens to the store of one process, and what has happened. */
 export class Faults extends Context.Service<Faults, {
-  commits: number
-  reads: number
-  /** At this commit (from 1) only so many writes are applied, and everything fails from then on. */
-  crashAt: { readonly commit: number; readonly applied: number } | undefined
-  crashed: boolean
-  /** Opens with the crash. */
-  readonly death: Latch.Latch
-  /** Runs before each read of a session. */
+  /** In the order in which they began. */
+  readonly operations: ReadonlyArray<Operation>
+  /** The process dies at the n-th operation from now, with so many of its writes applied. */
+  readonly dieAt: (nth: number, applied: number) => void
+  /** Returns when the process has died. */
+  readonly died: Effect.Effect<void>
+  /** Where it has died. */
+  readonly diedAt: () => Operation | undefined
+  /** Runs before a read of a session returns. */
   beforeSession: Effect.Effect<void>
 }>()("test/session/Faults") {}
 
-const makeFaults = (): Faults["Service"] => ({
-  commits: 0,
-  reads: 0,
-  crashAt: undefined,
-  crashed: false,
-  death: Latch.makeUnsafe(),
-  beforeSession: Effect.void
-})
-
-const dead = new StoreError({ reason: "Fenced", message: "the process is dead" })
-
-const faulty = Layer.effect(Store)(Effect.gen(function*() {
-  const store = yield* Store
-  const faults = yield* Faults
-  const alive = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Effect.suspend(() => faults.crashed ? Effect.fail(dead) : effect)
-  return Store.of({
-    ...store,
-    commit: (writes) =>
-      alive(Effect.suspend(() => {
-        faults.commits++
-        if (faults.crashAt?.commit !== faults.commits) return store.commit(writes)
-        faults.crashed = true
-        faults.death.openUnsafe()
-        const applied = writes.slice(0, faults.crashAt.applied)
-        return Array.isReadonlyArrayNonEmpty(applied)
-          ? Effect.andThen(store.commit(applied), Effect.fail(dead))
-          : Effect.fail(dead)
-      })),
-    submit: (writes) => alive(Effect.suspend(() => store.submit(writes))),
-    events: (stream, afterSeq, limit) => alive(store.events(stream, afterSeq, limit)),
-    session: (id) =>
-      alive(Effect.suspend(() => {
-        faults.reads++
-        // What is read is what stood before: a slow read is a stale one.
-        return Effect.tap(store.session(id), () => faults.beforeSession)
-      }))
+const faulty = Layer.effectContext(Effect.gen(function*() {
+  const inner = yield* Store
+  const operations: Array<Operation> = []
+  let crash = { index: 0, applied: 0 }
+  let diedAt: Operation | undefined
+  const { died, store } = yield* FaultStore.make({
+    ...inner,
+    // What is read is what stood before: a slow read is a stale one.
+    session: (id) => Effect.tap(inner.session(id), () => faults.beforeSession)
+  }, {
+    decide: (operation) => {
+      operations.push(operation)
+      if (operation.index !== crash.index) return undefined
+      diedAt = operation
+      return { _tag: "Crash", applied: crash.applied }
+    }
   })
+  const faults: Faults["Service"] = {
+    operations,
+    dieAt: (nth, applied) => {
+      crash = { index: operations.length + nth, applied }
+    },
+    died,
+    diedAt: () => diedAt,
+    beforeSession: Effect.void
+  }
+  return Context.make(Store, store).pipe(Context.add(Faults, faults))
 }))
+
+/**
+ * One crash at every operation of a script, with each number of its writes
+ * applied; returns how many. `run` dies there, checks what is left, and returns
+ * the operation: none when the script was over before.
+ */
+export const everyCrash = Effect.fnUntraced(function*<E, R>(
+  run: (nth: number, applied: number) => Effect.Effect<Operation | undefined, E, R>
+) {
+  for (let nth = 1, crashes = 0;; nth++) {
+    for (let applied = 0, writes = 0; applied <= writes; applied++) {
+      const operation = yield* run(nth, applied)
+      if (operation === undefined) return crashes
+      writes = operation.writes.length
+      crashes++
+    }
+  }
+})
 
 export type Services = Store | Ids.Ids | Sessions.Sessions | Outbox.Outbox | EventLog.EventLog | Faults
 
@@ -71,8 +81,7 @@ export const process = (disk: MemoryStore.Disk = MemoryStore.makeDisk()): Layer.
     Layer.provideMerge(Sessions.layer),
     Layer.provideMerge(Ids.layer),
     Layer.provideMerge(faulty),
-    Layer.provideMerge(MemoryStore.layerWith({ disk })),
-    Layer.provideMerge(Layer.sync(Faults, makeFaults))
+    Layer.provide(MemoryStore.layerWith({ disk }))
   )
 
 export const negotiated: Sessions.Negotiated = {

@@ -54,8 +54,10 @@ export interface Options {
   readonly decide?: ((operation: Operation) => Decision | undefined) | undefined
   /** Damages what was not acknowledged (`Disk.Instance`). Default: a torn commit is not applied. */
   readonly tear?: ((unacknowledged: Effect.Effect<void>) => Effect.Effect<void>) | undefined
-  /** Told what became of a commit or a submit, where that is known: after one that failed or was torn it is not. */
+  /** Told what became of an operation, where that is known: of a torn commit it is not. Of reads only when they fail. */
   readonly onSettled?: ((operation: Operation, settled: Settled) => void) | undefined
+  /** Told in the moment of death, before anything else of the process runs. */
+  readonly onDeath?: (() => void) | undefined
 }
 
 /**
@@ -64,6 +66,7 @@ export interface Options {
  * - `Acknowledged`: they stand, and the process knows.
  * - `Applied`: the first of them stand, as many as there are outcomes, and the process died before it was told.
  * - `Queued`: a submit has returned; they stand when a later commit of the process is acknowledged.
+ * - `Failed`: the process was told that it failed; writes may stand all the same, where the store itself has failed.
  *
  * @category models
  * @since 0.1.0
@@ -72,6 +75,7 @@ export type Settled =
   | { readonly _tag: "Acknowledged"; readonly outcomes: ReadonlyArray<Outcome> }
   | { readonly _tag: "Applied"; readonly outcomes: ReadonlyArray<Outcome> }
   | { readonly _tag: "Queued" }
+  | { readonly _tag: "Failed" }
 
 /**
  * @category models
@@ -82,6 +86,8 @@ export interface FaultStore {
   /** Returns when the process has died. */
   readonly died: Effect.Effect<void>
   readonly isDead: () => boolean
+  /** Whether an operation has begun and not ended: the disk is at work. */
+  readonly isBusy: () => boolean
   /** Dies now: fences the store, whatever goes on. */
   readonly kill: Effect.Effect<void>
 }
@@ -93,19 +99,44 @@ export interface FaultStore {
 export const make = (inner: Store["Service"], options?: Options): Effect.Effect<FaultStore> =>
   Effect.sync(() => {
     const died = Deferred.makeUnsafe<void>()
+    /** Nothing is done any more, except what `die` does last. */
     let dead = false
+    let killed = false
     let operations = 0
+    let underWay = 0
 
     const fenced = Effect.suspend(() =>
       Effect.fail(new StoreError({ reason: "Fenced", message: "This process has died" }))
     )
 
-    const kill = Effect.suspend(() => {
+    const kill = Effect.sync(() => {
       dead = true
-      return Effect.asVoid(Deferred.succeed(died, undefined))
+      if (!killed) {
+        killed = true
+        options?.onDeath?.()
+        Deferred.doneUnsafe(died, Effect.void)
+      }
+    })
+
+    const counted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.suspend(() => {
+        underWay++
+        return Effect.ensuring(effect, ended)
+      })
+
+    const ended = Effect.sync(() => {
+      underWay--
     })
 
     const failed = Effect.fail(new StoreError({ reason: "Io", message: "The disk has failed, as the schedule wants" }))
+
+    const telling = <A, E, R>(operation: Operation, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      Effect.tapError(effect, () =>
+        Effect.sync(() => {
+          if (!dead) {
+            options?.onSettled?.(operation, { _tag: "Failed" })
+          }
+        }))
 
     const begin = (kind: Operation["kind"], what: string, writes: ReadonlyArray<Write>): Operation => ({
       index: ++operations,
@@ -122,15 +153,16 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         if (dead) {
           return fenced
         }
-        const decision = options?.decide?.(begin("read", what, []))
+        const operation = begin("read", what, [])
+        const decision = options?.decide?.(operation)
         switch (decision?._tag) {
           case "Crash":
           case "Torn":
             return Effect.andThen(kill, fenced)
           case "Fail":
-            return failed
+            return telling(operation, failed)
           default:
-            return Effect.flatMap(effect, alive)
+            return Effect.flatMap(telling(operation, counted(effect)), alive)
         }
       })
 
@@ -145,7 +177,9 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
       }).pipe(Effect.andThen(kill), Effect.uninterruptible, Effect.andThen(fenced))
 
     const apply = (writes: ReadonlyArray<Write>, onApplied?: (outcomes: ReadonlyArray<Outcome>) => void) =>
-      isNonEmpty(writes) ? Effect.ignore(Effect.map(inner.commit(writes), onApplied ?? (() => {}))) : Effect.void
+      isNonEmpty(writes)
+        ? Effect.ignore(Effect.map(counted(inner.commit(writes)), onApplied ?? (() => {})))
+        : Effect.void
 
     const write = <A>(
       kind: "commit" | "submit",
@@ -168,9 +202,10 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
           case "Torn":
             return die(options?.tear?.(apply(writes)) ?? Effect.void)
           case "Fail":
-            return failed
+            return telling(operation, failed)
           default:
-            return Effect.flatMap(effect, (value) => {
+            // a submit may wait for a disk that has failed, which only time heals
+            return Effect.flatMap(telling(operation, kind === "commit" ? counted(effect) : effect), (value) => {
               if (!dead) {
                 options?.onSettled?.(operation, settled(value))
               }
@@ -213,7 +248,7 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
         )
     }
 
-    return { store, died: Deferred.await(died), isDead: () => dead, kill }
+    return { store, died: Deferred.await(died), isDead: () => dead, isBusy: () => underWay > 0, kill }
   })
 
 // -----------------------------------------------------------------------------

@@ -32,8 +32,8 @@ export interface Director {
   /** A process has started: what is due counts from here. */
   readonly processStarted: () => void
   readonly operation: (operation: Operation) => Decision | undefined
-  /** Whether the process dies here. */
-  readonly step: (step: { readonly name: string; readonly path: string }, when: "before" | "after") => boolean
+  /** Whether the process dies here. The step's path is that of its record. */
+  readonly step: (path: string, when: "before" | "after") => boolean
   /** No more faults. */
   readonly stop: () => void
   /** What has happened so far, in absolute numbers. */
@@ -51,6 +51,8 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
   let due: Fault | undefined
   let operations = 0
   let steps = 0
+  /** By path. */
+  const runs = new Map<string, number>()
   let total = 0
   let armed = 0
 
@@ -76,6 +78,7 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
     const fault = schedule[next]
     operations = 0
     steps = 0
+    runs.clear()
     due = fault === undefined ? undefined : resolve(fault)
     const mine = ++armed
     if (due?._tag === "CrashAfter") {
@@ -131,17 +134,19 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
       arm()
       return undefined
     },
-    step: ({ name, path }, when) => {
+    step: (path, when) => {
       if (due?._tag !== "CrashInStep" || due.when !== when) {
         return false
       }
-      if (due.step !== undefined && due.step !== name && due.step !== path) {
+      if (due.step !== undefined && due.step !== nameOf(path) && due.step !== path) {
         return false
       }
+      const nth = (runs.get(path) ?? 0) + 1
+      runs.set(path, nth)
       if (++steps !== due.nth) {
         return false
       }
-      happen({ ...due, step: path })
+      happen({ ...due, step: path, nth })
       return true
     },
     stop: () => {
@@ -151,4 +156,11 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
     },
     happened: () => happened
   }
+}
+
+/** The name that the handler gave: the last segment, without the number of one that came before. */
+const nameOf = (path: string): string | undefined => {
+  const [name = ""] = path.slice(path.lastIndexOf("/") + 1).split("#")
+  // a compensation has none
+  return /^%[a-z]/.test(name) ? undefined : decodeURIComponent(name)
 }

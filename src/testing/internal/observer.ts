@@ -1,28 +1,53 @@
 /**
  * Watches a simulation from outside: what the processes write, what they do to
- * the world, what the client gets; and says what must not be.
+ * the world, what the clients get; and says what must not be.
+ *
+ * @internal
  */
 import * as Effect from "effect/Effect"
-import type { Outcome } from "../../store/Store.ts"
+import type { Attempt } from "../../engine/StepProbe.ts"
+import type { Outcome, Store } from "../../store/Store.ts"
+import type { StoreError } from "../../store/StoreError.ts"
 import type { Question, Received, Source } from "../Client.ts"
 import type { Operation, Settled } from "../FaultStore.ts"
 import * as Schedule from "../Schedule.ts"
 import type { Entry, Timeline } from "../Timeline.ts"
+import * as Audit from "./audit.ts"
+import * as Ledger from "./auditLedger.ts"
+import * as ClientChecks from "./checksClient.ts"
+import * as Rest from "./checksRest.ts"
+import * as StepChecks from "./checksSteps.ts"
 
-/** @internal */
+/** What happens in a process is told with its number, from 1: several may live at a time. @internal */
 export interface Observer {
-  readonly say: (lane: Entry["lane"], text: string) => void
+  readonly say: (lane: Entry["lane"], text: string, process?: number) => void
   readonly violation: (text: string) => void
-  readonly boot: (boot: number) => void
-  /** The script has ended: from now on nothing may be left to do. */
-  readonly ended: () => void
-  readonly operation: (operation: Operation) => void
+  /** A process starts. */
+  readonly starts: (process: number) => void
+  /** It has got the disk. */
+  readonly holds: (process: number) => void
   readonly fault: (fault: Schedule.Fault) => void
-  readonly settled: (operation: Operation, settled: Settled) => void
-  readonly effect: (name: string, key: string | undefined, isDead: () => boolean) => Effect.Effect<number>
+  readonly operation: (process: number, operation: Operation) => void
+  readonly settled: (process: number, operation: Operation, settled: Settled) => void
+  /** A step's body is about to run. */
+  readonly stepBegins: (process: number, attempt: Attempt) => void
+  /** It has ended, and is not recorded yet. */
+  readonly stepEnded: (process: number, attempt: Attempt) => void
+  /** Something is done outside: how often, this time included. */
+  readonly effect: (process: number, name: string, key: string | undefined) => number
+  /** The script has ended, and all that it began: from now on nothing may be left to do. */
+  readonly ended: () => void
+  /** A process has opened the disk, and has not written yet: holds the disk to what was promised. */
+  readonly opened: (store: Store["Service"]) => Effect.Effect<void, StoreError>
+  /** Whether nothing is under way, nor waits for a time that comes before long. */
+  readonly isAtRest: (store: Store["Service"]) => Effect.Effect<boolean, StoreError>
+  /** As `opened`, when all is done: and nothing may be left to do. */
+  readonly atRest: (store: Store["Service"]) => Effect.Effect<void, StoreError>
   readonly eventId: (source: Source, eventId: string) => void
   readonly received: (received: Received) => void
   readonly answered: (question: Question) => void
+  /** The script gives up the answers of calls: `Cancelled 2`. */
+  readonly excused: (excuse: string) => void
   /** A stream as it is replayed from its first event. */
   readonly replayed: (stream: string, messages: ReadonlyArray<string>) => void
   /** When something last came of it all, in virtual time. */
@@ -32,57 +57,56 @@ export interface Observer {
   readonly attempts: () => ReadonlyMap<string, number>
   /** How often each effect took place, by name. */
   readonly effects: () => ReadonlyMap<string, number>
+  /** Names of effects that took place again because they have no key. */
+  readonly keyless: () => ReadonlySet<string>
   /** Runs of step bodies. */
   readonly steps: () => number
   /** First event ids, by stream: one of each call, any number of a client's own. */
   readonly streams: () => ReadonlyMap<string, string>
   /** By call, and of the client's own streams together. */
   readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
+  /** What the script gave up. */
   readonly excuses: () => ReadonlyArray<string>
+  /** What the clock and the crashes did to the executions: `TimedOut people`. */
+  readonly circumstances: () => ReadonlyArray<string>
   readonly violations: () => ReadonlyArray<string>
   readonly timeline: () => Timeline
 }
 
-interface Stream {
-  /** Whose it is, for a reader. */
-  readonly name: string
-  readonly firstEventId: string | undefined
-  readonly eventIds: Set<string>
-  readonly messages: Array<string>
-  lastSeq: number
-  lastProgress: number
-  final: boolean
-}
+/** Waits that end within this time are waited for before a run is over, in milliseconds. */
+const soon = 25 * 60 * 60 * 1000
 
-/** `1` and `"1"` are two ids. */
-const nameOf = ({ call, client }: Source): string =>
-  `${client === 1 ? "" : `client ${client}, `}${call === undefined ? "own stream" : `call ${JSON.stringify(call)}`}`
+const isFresh = (outcome: Outcome | undefined): boolean => outcome !== undefined && "fresh" in outcome && outcome.fresh
 
 /** @internal */
-export const make = (options: { readonly now: () => number; readonly onActivity: () => void }): Observer => {
-  const started = options.now()
+export const make = (options: {
+  /** Virtual time. */
+  readonly now: () => number
+  /** What the clocks of the processes show. Default: the virtual time. */
+  readonly wall?: (() => number) | undefined
+  readonly onActivity: () => void
+}): Observer => {
+  const { now, wall = now } = options
+  const started = now()
   const timeline: Array<Entry> = []
   const violations: Array<string> = []
-  const operations: Array<Array<Operation>> = []
-  const streams = new Map<string, Stream>()
-  const attempts = new Map<string, number>()
-  const effects = new Map<string, number>()
+  /** Of each process that had the disk. */
+  const operations = new Map<number, Array<Operation>>()
   const excuses: Array<string> = []
-  /** Keys of steps whose exit stands. */
-  const recorded = new Set<string>()
-  /** Wire ids of questions, and what was asked. */
-  const questions = new Map<string, string>()
+  let circumstances: ReadonlyArray<string> = []
   let movedAt = started
-  let boot = 0
+  let latestWall = wall()
+  let holder = 1
   let hasEnded = false
 
-  const say = (lane: Entry["lane"], text: string) => {
+  const say = (lane: Entry["lane"], text: string, process = holder) => {
     options.onActivity()
-    timeline.push({ at: options.now() - started, process: boot + 1, lane, text })
+    latestWall = Math.max(latestWall, wall())
+    timeline.push({ at: now() - started, process, lane, text })
   }
 
   const moved = () => {
-    movedAt = options.now()
+    movedAt = now()
   }
 
   const violation = (text: string) => {
@@ -90,177 +114,125 @@ export const make = (options: { readonly now: () => number; readonly onActivity:
     say("violation", text)
   }
 
-  const streamOf = (source: Source, eventId?: string): Stream => {
-    const name = nameOf(source)
-    // a client opens another stream of its own where it got no id of the one that broke
-    const key = source.call === undefined ? `${name} ${eventId?.slice(0, eventId.lastIndexOf(":"))}` : name
-    const known = streams.get(key)
-    if (known !== undefined) {
-      return known
+  /** Says each of them once: what is wrong with a disk is wrong with it at the next start too. */
+  const violationsOnce = (texts: ReadonlyArray<string>) => {
+    for (const text of texts) {
+      if (!violations.includes(text)) {
+        violation(text)
+      }
     }
-    const stream: Stream = {
-      name,
-      firstEventId: eventId,
-      eventIds: new Set(),
-      messages: [],
-      lastSeq: -1,
-      lastProgress: -Infinity,
-      final: false
-    }
-    streams.set(key, stream)
-    return stream
   }
 
-  const isFresh = (outcome: Outcome | undefined) => outcome !== undefined && "fresh" in outcome && outcome.fresh
+  const ledger = Ledger.make(violation)
+  const steps = StepChecks.make(violation)
+  const clients = ClientChecks.make({ say: (text) => say("client", text), violation })
+
+  const audit = (store: Store["Service"]): Effect.Effect<Audit.Disk, StoreError> =>
+    Effect.map(Audit.read(store, ledger), (disk) => {
+      latestWall = Math.max(latestWall, wall())
+      violationsOnce(Audit.compare(disk, ledger, latestWall))
+      return disk
+    })
+
+  const tooLate = (what: string) => {
+    if (hasEnded) {
+      violation(`${what} after everything had ended`)
+    }
+  }
 
   return {
     say,
     violation,
-    boot: (n) => {
-      boot = n
-      operations.push([])
-      say("process", "starts")
+    starts: (process) => say("process", "starts", process),
+    holds: (process) => {
+      holder = process
+      // again, where the store has refused the one that came after it
+      if (!operations.has(process)) {
+        operations.set(process, [])
+      }
+    },
+    fault: (fault) => say("fault", Schedule.encode([fault])),
+    operation: (process, operation) => {
+      operations.get(process)?.push(operation)
+      ledger.begin(process, operation)
+      steps.operation(process, operation)
+      say("store", `${operation.index} ${operation.kind} ${operation.what}`, process)
+    },
+    settled: (process, operation, settled) => {
+      ledger.settle(process, operation, settled)
+      steps.settled(process, operation, settled)
+      if (settled._tag === "Acknowledged" || settled._tag === "Applied") {
+        operation.writes.forEach((write, i) => {
+          if (isFresh(settled.outcomes[i])) {
+            moved()
+            if (write._tag === "RecordStep") {
+              tooLate(`step ${write.name} was recorded`)
+            } else if (write._tag === "Append") {
+              tooLate(`event ${write.key} was added`)
+            }
+          }
+        })
+      }
+    },
+    stepBegins: (process, attempt) => {
+      say("step", `${attempt.path} begins${attempt.attempt === 1 ? "" : `, attempt ${attempt.attempt}`}`, process)
+      steps.begins(process, attempt, process === holder)
+    },
+    stepEnded: (process, attempt) => {
+      say("step", `${attempt.path} ends`, process)
+      steps.ended(process, attempt)
+    },
+    effect: (process, name, key) => {
+      moved()
+      const { count, takesPlace } = steps.effect(name, key)
+      say("world", takesPlace ? name : `${name}, time ${count} under this key`, process)
+      tooLate(`${name} was done`)
+      return count
     },
     ended: () => {
       hasEnded = true
       say("client", "the script has ended")
     },
-    operation: (operation) => {
-      operations.at(-1)?.push(operation)
-      say("store", `${operation.index} ${operation.kind} ${operation.what}`)
-    },
-    fault: (fault) => say("fault", Schedule.encode([fault])),
-    settled: ({ writes }, settled) => {
-      writes.forEach((write, i) => {
-        if (settled._tag === "Queued" || !isFresh(settled.outcomes[i])) {
-          return
+    opened: (store) => Effect.map(audit(store), () => ledger.forgetClaims()),
+    isAtRest: (store) =>
+      Effect.map(
+        Audit.read(store, ledger),
+        ({ executions }) =>
+          executions.every(({ parked, result, timers }) =>
+            result !== undefined || parked?.state === "stuck" ||
+            (parked !== undefined && Array.from(timers.values()).every((at) => at > wall() + soon))
+          )
+      ),
+    atRest: (store) =>
+      Effect.map(audit(store), (disk) => {
+        const found = Rest.circumstances(disk, steps.cut)
+        circumstances = found.excuses
+        violationsOnce([...found.violations, ...Rest.leftovers(disk, wall())])
+        if (excuses.length === 0 && disk.executions.some(({ cancel }) => cancel !== undefined)) {
+          violation("an execution was cancelled, though no client wanted that")
         }
-        moved()
-        if (write._tag === "RecordStep") {
-          // attempts that failed are recorded too, and are no exit
-          if (JSON.parse(write.exit)?._tag === "Interrupted") {
-            excuses.push(`StepInterrupted ${write.name}`)
-          } else if (write.kind === "step" || write.kind === "compensation") {
-            recorded.add(write.key)
-          }
-          if (hasEnded) {
-            violation(`step ${write.name} was recorded after the call had ended`)
-          }
-        } else if (write._tag === "Append" && hasEnded) {
-          violation(`event ${write.key} was added after the call had ended`)
-        }
-      })
-    },
-    effect: (name, key, isDead) =>
-      Effect.suspend(() => {
-        if (isDead()) {
-          return Effect.die(new Error("This process has died"))
-        }
-        const under = key ?? name
-        const count = (attempts.get(under) ?? 0) + 1
-        attempts.set(under, count)
-        moved()
-        const takesPlace = key === undefined || count === 1
-        if (takesPlace) {
-          effects.set(name, (effects.get(name) ?? 0) + 1)
-        }
-        say("world", takesPlace ? name : `${name}, time ${count} under this key`)
-        if (key !== undefined && recorded.has(key)) {
-          violation(`${name} was done again after its exit had been recorded`)
-        }
-        if (hasEnded) {
-          violation(`${name} was done after the call had ended`)
-        }
-        return Effect.succeed(count)
       }),
-    eventId: (source, eventId) => {
-      const stream = streamOf(source, eventId)
-      const seq = Number(eventId.slice(eventId.lastIndexOf(":") + 1))
-      // a priming event repeats the id from which the stream goes on
-      if (seq === stream.lastSeq) {
-        return
-      }
-      if (seq < stream.lastSeq) {
-        violation(`${stream.name}: event ${eventId} came after event ${stream.lastSeq}`)
-      }
-      stream.lastSeq = seq
-    },
-    received: ({ eventId, message, text, ...source }) => {
+    eventId: clients.eventId,
+    received: (received) => {
       moved()
-      const stream = streamOf(source, eventId)
-      const where = stream.name
-      say("client", `${where} gets ${eventId ?? "no id"} ${text}`)
-      if (stream.final) {
-        violation(`${where}: ${text} came after the answer`)
-      }
-      if (eventId === undefined) {
-        // only the heartbeat is not in the log
-        if (message.method !== "notifications/progress") {
-          violation(`${where}: ${text} came without an event id`)
-        }
-      } else {
-        if (stream.eventIds.has(eventId)) {
-          violation(`${where}: event ${eventId} came twice`)
-        }
-        stream.eventIds.add(eventId)
-        stream.messages.push(text)
-      }
-      if (message.method === "notifications/progress") {
-        const progress = Number(message.params?.progress)
-        if (progress <= stream.lastProgress) {
-          violation(`${where}: progress fell from ${stream.lastProgress} to ${progress}`)
-        }
-        stream.lastProgress = progress
-      } else if (message.method !== undefined && message.id !== undefined) {
-        const wireId = JSON.stringify(message.id)
-        const asked = JSON.stringify([where, message.method, message.params ?? null])
-        if (questions.has(wireId)) {
-          violation(`${where}: question ${wireId} was asked twice`)
-        } else if (Array.from(questions.values()).includes(asked)) {
-          violation(`${where}: ${text} had been asked under another id`)
-        }
-        questions.set(wireId, asked)
-      } else if (message.method === undefined) {
-        stream.final = true
-      }
+      clients.received(received)
     },
     answered: (question) => {
       moved()
       say("client", `the answer to ${question.method} was accepted`)
     },
-    replayed: (key, messages) => {
-      const stream = streams.get(key)
-      if (stream === undefined) {
-        return
-      }
-      const primed = stream.firstEventId !== undefined && !stream.eventIds.has(stream.firstEventId)
-      const expected = primed ? stream.messages : stream.messages.slice(1)
-      if (JSON.stringify(expected) !== JSON.stringify(messages)) {
-        violation(`${stream.name}: a replay gives\n  ${messages.join("\n  ")}\nand not\n  ${expected.join("\n  ")}`)
-      }
-    },
+    excused: (excuse) => void excuses.push(excuse),
+    replayed: clients.replayed,
     movedAt: () => movedAt,
-    operations: () => operations,
-    attempts: () => attempts,
-    effects: () => effects,
-    steps: () => 0,
-    streams: () => {
-      const first = new Map<string, string>()
-      for (const [key, { firstEventId }] of streams) {
-        if (firstEventId !== undefined) {
-          first.set(key, firstEventId)
-        }
-      }
-      return first
-    },
-    messages: () => {
-      const messages = new Map<string, Array<string>>()
-      for (const stream of streams.values()) {
-        messages.set(stream.name, [...messages.get(stream.name) ?? [], ...stream.messages])
-      }
-      return messages
-    },
+    operations: () => Array.from(operations.values()),
+    attempts: () => steps.attempts,
+    effects: () => steps.effects,
+    keyless: () => steps.keyless,
+    steps: steps.count,
+    streams: clients.streams,
+    messages: clients.messages,
     excuses: () => excuses,
+    circumstances: () => circumstances,
     violations: () => violations,
     timeline: () => timeline
   }

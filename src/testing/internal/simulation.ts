@@ -7,37 +7,29 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as HttpEffect from "effect/http/HttpEffect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import type * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import * as Ids from "../../session/Ids.ts"
-import { Store } from "../../store/Store.ts"
 import * as Client from "../Client.ts"
 import type { Disk } from "../Disk.ts"
-import * as FaultStore from "../FaultStore.ts"
+import type * as FaultStore from "../FaultStore.ts"
 import type { Fault, Schedule } from "../Schedule.ts"
 import type { Timeline } from "../Timeline.ts"
-import { World } from "../World.ts"
 import * as Director from "./director.ts"
+import type * as Network from "./network.ts"
 import * as Observer from "./observer.ts"
-import { seededBytes } from "./seededBytes.ts"
+import * as Process from "./process.ts"
 import * as VirtualClock from "./virtualClock.ts"
 
 /** What is simulated. @internal */
 export interface Program<A, E, R> {
   /** The server. Built anew for each process; what it does outside goes through `World`. */
-  readonly app: Layer.Layer<never, unknown, Store | World | HttpRouter.HttpRouter | R>
+  readonly app: Process.App<R>
   /** Where it serves. */
   readonly path: string
   /** What the client does; its value is the result of the run. */
@@ -68,13 +60,24 @@ export interface Result<A, E> {
   readonly effects: ReadonlyMap<string, number>
   /** Messages of the server, per call, in order. */
   readonly messages: ReadonlyMap<string, ReadonlyArray<string>>
+  /** Effects that took place again because they have no key. */
+  readonly keyless: ReadonlySet<string>
+  /** What the script gave up: `Cancelled 2`. */
   readonly excuses: ReadonlyArray<string>
+  /** What clock and crashes did to the executions: `TimedOut people`, `StepInterrupted mail`. */
+  readonly circumstances: ReadonlyArray<string>
   readonly violations: ReadonlyArray<string>
   readonly timeline: Timeline
 }
 
 /** A run in which nothing has come of anything for this long, in virtual time, is stuck. */
 const patience = Duration.toMillis("26 hours")
+
+/** How long a process goes on that has lost the disk to another one. */
+const overlap = "1 minute"
+
+/** Between two looks whether all has come to rest. */
+const longestWait = Duration.toMillis("1 hour")
 
 /** Turns of the event loop without any activity after which time passes. */
 const quietTurns = 3
@@ -102,78 +105,160 @@ export const run: <A, E, R>(
     const start = Date.UTC(2030, 0, 1)
     const time = VirtualClock.make(start, onActivity)
     const happened: Array<Fault> = []
-    const observer = Observer.make({ now: time.now, onActivity })
+    /** When the script ended. */
+    let ended: number | undefined
+    const observer = Observer.make({ now: time.now, wall: time.wall, onActivity })
 
     const simulation = Effect.gen(function*() {
       const instance = yield* disk.make
-      let connection = Deferred.makeUnsafe<Client.Connection>()
-      let process: FaultStore.FaultStore | undefined
-      let boot = 0
+      const scope = yield* Effect.scope
+      const runFork = Effect.runForkWith(yield* Effect.context<never>())
+      const said = new Map<string, string>()
+      const all: Array<Process.Process<R>> = []
+      let opened = 0
+      const closing: Array<Fiber.Fiber<void>> = []
+      /** The process that has the disk: faults fall on it. */
+      let holder: Process.Process<R> | undefined
+      /** Where requests go. */
+      let serving = Deferred.makeUnsafe<Network.Network>()
+      let challenge = Deferred.makeUnsafe<void>()
+      const stop = Deferred.makeUnsafe<void>()
       /** No process comes after this one. */
       let over = false
+      /** The process in which the disk has failed, which may end it. */
+      let failed: Process.Process<R> | undefined
 
       const director = Director.make(schedule, baseline, {
         now: time.now,
         at: time.at,
-        kill: () => void Effect.runSync(process?.kill ?? Effect.void),
-        cutConnections: () => {},
-        repeatPosts: () => {},
+        kill: () => void Effect.runSync(holder?.kill ?? Effect.void),
+        cutConnections: () => holder?.network()?.cut(),
+        repeatPosts: () => holder?.network()?.repeatPosts(),
         jump: time.jump,
-        startSecondProcess: () => {},
+        startSecondProcess: () => void Deferred.doneUnsafe(challenge, Effect.void),
         happened: (fault) => {
           happened.push(fault)
           observer.fault(fault)
+          if (fault._tag === "FailedOperation") {
+            failed = holder
+          }
         }
       })
 
-      /** One process, from its start to its death. */
-      const live = Effect.gen(function*() {
-        observer.boot(boot++)
-        director.processStarted()
-        const scope = yield* Scope.make()
-        const inner = yield* Layer.buildWithMemoMap(instance.layer, Layer.makeMemoMapUnsafe(), scope)
-        const fault = yield* FaultStore.make(Context.get(inner, Store), {
+      /** The next process opens the disk, or the store refuses it. */
+      const open = Effect.suspend(() => {
+        const number = ++opened
+        const isHolder = () => holder?.number === number
+        observer.starts(number)
+        return Process.open<R>({
+          number,
+          instance,
+          app: program.app,
+          fork: (effect) => void runFork(Effect.forkIn(effect, scope)),
+          said,
+          violation: observer.violation,
           decide: (operation) => {
-            observer.operation(operation)
-            return director.operation(operation)
+            observer.operation(number, operation)
+            return isHolder() ? director.operation(operation) : undefined
           },
-          tear: instance.tear,
-          onSettled: observer.settled
+          onSettled: (operation, settled) => observer.settled(number, operation, settled),
+          onDeath: () => {
+            observer.say("process", "dies", number)
+            if (isHolder()) {
+              instance.died?.()
+            }
+          },
+          onStep: (attempt, when) => {
+            observer[when === "before" ? "stepBegins" : "stepEnded"](number, attempt)
+            return isHolder() && director.step(attempt.path, when)
+          },
+          onEffect: (name, key) => observer.effect(number, name, key)
         })
-        process = fault
-        const app = program.app.pipe(
-          Layer.provideMerge(HttpRouter.layer),
-          Layer.provide(Ids.layerWith(seededBytes(boot))),
-          Layer.provide(
-            Layer.succeed(World)({
-              effect: (name, options) => observer.effect(name, options?.key, fault.isDead)
-            })
-          ),
-          Layer.provide(Layer.succeed(Store)(fault.store))
-        )
-        const built = yield* Effect.raceFirst(
-          Effect.exit(Layer.buildWithMemoMap(app, Layer.makeMemoMapUnsafe(), scope)),
-          Effect.as(fault.died, undefined)
-        )
-        if (built !== undefined && Exit.isSuccess(built)) {
-          const router = Context.get(built.value, HttpRouter.HttpRouter)
-          const fetch = HttpEffect.toWebHandlerWith<never, Scope.Scope | HttpServerRequest.HttpServerRequest>(
-            yield* Effect.context<never>()
-          )(router.asHttpEffect())
-          yield* Deferred.succeed(connection, { fetch, died: fault.died, isDead: fault.isDead })
-          yield* fault.died
-          connection = Deferred.makeUnsafe()
-        } else if (built !== undefined && !fault.isDead()) {
-          observer.violation(`the process did not start: ${Cause.pretty(built.cause)}`)
+      })
+      /** Gives the process the disk and starts its server. */
+      const start = Effect.fnUntraced(function*(process: Process.Process<R>) {
+        all.push(process)
+        holder = process
+        observer.holds(process.number)
+        yield* Effect.orDie(observer.opened(process.store))
+        challenge = Deferred.makeUnsafe()
+        director.processStarted()
+        const cause = yield* process.start
+        const network = process.network()
+        if (network !== undefined) {
+          yield* Deferred.succeed(serving, network)
+        } else if (cause !== undefined && failed === process) {
+          observer.say("process", "cannot start, since its disk has failed")
+          yield* process.kill
+        } else if (cause !== undefined) {
+          observer.violation(`the process did not start: ${Cause.pretty(cause)}`)
           return yield* Effect.never
         }
-        yield* Scope.close(scope, Exit.void)
+      })
+
+      const bury = Effect.fnUntraced(function*(process: Process.Process<R>) {
+        // A disk that does not know of deaths is opened when the dead process has let go of it.
+        if (instance.died === undefined) {
+          yield* process.close
+        } else {
+          closing.push(yield* Effect.forkIn(process.close, scope))
+        }
+      })
+
+      /** It goes on, and does not know that it has lost the disk, until somebody sees to it. */
+      const outlive = Effect.fnUntraced(function*(process: Process.Process<R>) {
+        yield* Effect.raceFirst(Effect.sleep(overlap), process.died)
+        yield* process.kill
+        yield* process.close
+      })
+
+      /** A second process opens the disk while the first one lives; the store says which of the two has it. */
+      const replace = Effect.fnUntraced(function*(first: Process.Process<R>, network: Network.Network) {
+        serving = Deferred.makeUnsafe()
+        const second = yield* Effect.exit(open)
+        if (Exit.isFailure(second)) {
+          observer.say("process", `is refused: ${Cause.squash(second.cause)}`, opened)
+          observer.holds(first.number)
+          challenge = Deferred.makeUnsafe()
+          director.processStarted()
+          yield* Deferred.succeed(serving, network)
+          return first
+        }
+        closing.push(yield* Effect.forkIn(outlive(first), scope))
+        yield* start(second.value)
+        return second.value
+      })
+
+      /** One process after the other, each from its start to its end. */
+      const processes = Effect.gen(function*() {
+        while (!over) {
+          let process = yield* Effect.orDie(open)
+          yield* start(process)
+          for (;;) {
+            const network = process.network()
+            if (network === undefined || process.isDead()) {
+              break
+            }
+            const next: "ends" | "is challenged" = yield* Effect.raceFirst(
+              Effect.as(Effect.raceFirst(process.died, Deferred.await(stop)), "ends" as const),
+              Effect.as(Deferred.await(challenge), "is challenged" as const)
+            )
+            if (next === "ends") {
+              break
+            }
+            process = yield* replace(process, network)
+          }
+          if (process.network() !== undefined) {
+            serving = Deferred.makeUnsafe()
+          }
+          yield* bury(process)
+        }
       })
 
       /** Time passes when everything has come to rest; ends when that is of no use any more. */
       const clockwork = Effect.gen(function*() {
         let seen = activity
-        for (let quiet = 0;; quiet = activity === seen ? quiet + 1 : 0) {
+        for (let quiet = 0;; quiet = activity === seen && !all.some((process) => process.isBusy()) ? quiet + 1 : 0) {
           seen = activity
           yield* turn
           if (quiet >= quietTurns) {
@@ -185,10 +270,22 @@ export const run: <A, E, R>(
         }
       })
 
+      /** What a client has given up goes on without it. */
+      const rest = Effect.gen(function*() {
+        for (let wait = 1000;; wait = Math.min(wait * 2, longestWait)) {
+          const isAtRest = holder !== undefined &&
+            (yield* Effect.orElseSucceed(observer.isAtRest(holder.store), () => false))
+          if (isAtRest) {
+            return
+          }
+          yield* Effect.sleep(wait)
+        }
+      })
+
       const script = Effect.gen(function*() {
         const client = yield* Client.make({
           url: new URL(program.path, "http://127.0.0.1").href,
-          connect: Effect.suspend(() => Deferred.await(connection)),
+          connect: Effect.suspend(() => Effect.map(Deferred.await(serving), (network) => network.connection())),
           answer: program.answer,
           capabilities: program.capabilities ?? { elicitation: {}, sampling: {}, roots: {} },
           onEventId: observer.eventId,
@@ -198,27 +295,28 @@ export const run: <A, E, R>(
           onViolation: observer.violation
         })
         const exit = yield* Effect.exit(program.script(client))
+        ended = time.now()
         yield* client.settled
+        yield* rest
         director.stop()
         observer.ended()
-        yield* process?.kill ?? Effect.void
+        yield* holder?.kill ?? Effect.void
         yield* Effect.sleep("1 minute")
         for (const [call, firstEventId] of observer.streams()) {
-          const messages = yield* client.replay(firstEventId)
-          if (messages !== undefined) {
-            observer.replayed(call, messages)
+          const replayed = yield* client.replay(firstEventId)
+          if (replayed !== undefined) {
+            observer.replayed(call, replayed)
           }
         }
+        yield* Effect.orDie(holder === undefined ? Effect.void : observer.atRest(holder.store))
         return exit
       })
 
       const ticking = yield* Effect.forkScoped(clockwork)
-      const processes = yield* Effect.forkScoped(
-        Effect.whileLoop({ while: () => !over, body: () => live, step: () => {} })
-      )
+      const supervisor = yield* Effect.forkScoped(processes)
       const exit = yield* Effect.raceFirst(
         script,
-        Effect.map(Effect.raceFirst(Fiber.await(ticking), Fiber.await(processes)), (exit) => {
+        Effect.map(Effect.raceFirst(Fiber.await(ticking), Fiber.await(supervisor)), (exit) => {
           observer.violation(
             Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "nothing moves any more, and the script has not ended"
           )
@@ -226,9 +324,24 @@ export const run: <A, E, R>(
         })
       )
       over = true
-      yield* process?.kill ?? Effect.void
-      // a dead process' finalizers may still wait for time to pass
-      yield* Effect.raceFirst(Fiber.await(processes), Fiber.await(ticking))
+      // The last one ends in order, unless something is wrong.
+      yield* exit === undefined ? holder?.kill ?? Effect.void : Deferred.succeed(stop, undefined)
+      // finalizers may wait for time to pass
+      yield* Effect.raceFirst(
+        Effect.andThen(Fiber.await(supervisor), Effect.suspend(() => Fiber.awaitAll(closing))),
+        Fiber.await(ticking)
+      )
+      if (exit !== undefined) {
+        yield* Effect.repeat(turn, { times: quietTurns })
+        for (const process of all) {
+          for (const leak of process.leaks()) {
+            observer.violation(`process ${process.number} left ${leak} behind`)
+          }
+        }
+        for (const file of yield* instance.openFiles ?? Effect.succeed([])) {
+          observer.violation(`${file} is still open`)
+        }
+      }
       return exit
     })
 
@@ -245,12 +358,14 @@ export const run: <A, E, R>(
       crashes: happened.filter(isDeath).length,
       operations: observer.operations(),
       steps: observer.steps(),
-      duration: time.now() - start,
+      duration: (ended ?? time.now()) - start,
       attempts: attempts.reduce((sum, n) => sum + n, 0),
       repeated: attempts.filter((n) => n > 1).length,
       effects: observer.effects(),
       messages: observer.messages(),
+      keyless: observer.keyless(),
       excuses: observer.excuses(),
+      circumstances: observer.circumstances(),
       violations: observer.violations(),
       timeline: observer.timeline()
     }

@@ -13,7 +13,10 @@ interface Sleeper {
 /** @internal */
 export interface VirtualClock {
   readonly clock: Clock.Clock
+  /** Passes steadily. */
   readonly now: () => number
+  /** What the processes take for the time: jumps. */
+  readonly wall: () => number
   /** Calls back at a time, before those that sleep until then. */
   readonly at: (time: number, f: () => void) => void
   /** The wall clock jumps; sleepers do not notice. */
@@ -64,6 +67,7 @@ export const make = (start: number, onSleep: () => void): VirtualClock => {
   return {
     clock,
     now: () => now,
+    wall,
     at: (time, f) => add({ at: time, wake: f }, true),
     jump: (ms) => {
       offset += ms

@@ -1,0 +1,136 @@
+/**
+ * The programs under test of the mutants: between them they use everything that
+ * a mutant can break. They say what is right, and know of no mutant.
+ */
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Durable, DurableMcp, Ids, Store } from "effect-durable-mcp"
+import { type Client, type CrashTest, World } from "effect-durable-mcp/testing"
+import { Tool, Toolkit } from "effect/ai"
+import type { HttpRouter } from "effect/http"
+
+/** Services of the framework as a mutant makes them. Default: as they are. */
+export interface Planted {
+  readonly store?: ((store: Store.Store["Service"]) => Partial<Store.Store["Service"]>) | undefined
+  readonly ids?: ((ids: Ids.Ids["Service"]) => Partial<Ids.Ids["Service"]>) | undefined
+}
+
+/** A server and its client, of which the kit makes a test. */
+export type Program =
+  & CrashTest.Server<never, never, World.World | Store.Store | HttpRouter.HttpRouter>
+  & CrashTest.Options<unknown>
+
+const layerPlanted = (planted: (() => Planted) | undefined): Layer.Layer<Store.Store | Ids.Ids, never, Store.Store> =>
+  Layer.effectContext(Effect.gen(function*() {
+    const { ids, store } = planted?.() ?? {}
+    const honest = yield* Store.Store
+    const seeded = Option.getOrThrow(yield* Effect.serviceOption(Ids.Ids))
+    return Context.make(Store.Store, { ...honest, ...store?.(honest) }).pipe(
+      Context.add(Ids.Ids, { ...seeded, ...ids?.(seeded) })
+    )
+  }))
+
+// -----------------------------------------------------------------------------
+// trip
+// -----------------------------------------------------------------------------
+
+class Busy extends Schema.TaggedError<Busy>("Busy")("Busy", { attempt: Schema.Int }) {}
+class NotPaid extends Schema.TaggedError<NotPaid>("NotPaid")("NotPaid", { seats: Schema.Int }) {}
+
+const Trip = Tool.make("trip", {
+  parameters: Schema.Struct({ who: Schema.String, pays: Schema.Boolean }),
+  success: Schema.Struct({
+    seats: Schema.Array(Schema.String),
+    quotes: Schema.Array(Schema.Int),
+    mail: Schema.Literals(["sent", "unknown"])
+  }),
+  failure: NotPaid
+})
+
+const Trips = Toolkit.make(Trip)
+
+/** Loops, concurrent steps, retries, a question asked with something held, a sleep, at most once, compensations. */
+const TripsLive = DurableMcp.toolkit(Trips).pipe(Layer.provide(Trips.toLayer(Effect.gen(function*() {
+  const { effect } = yield* World.World
+  return Trips.of({
+    trip: Effect.fnUntraced(function*({ pays, who }) {
+      const seats: Array<string> = []
+      for (const seat of ["A", "B"]) {
+        seats.push(
+          yield* Durable.step("seat", ({ key }) => Effect.as(effect(`${who}: seat ${seat}`, { key }), seat), {
+            compensate: (seat, _cause, { key }) => Effect.asVoid(effect(`${who}: free seat ${seat}`, { key }))
+          })
+        )
+        yield* Durable.progress({ progress: seats.length, total: 4 })
+      }
+      yield* Durable.log({ seats }, { level: "warning" })
+
+      const quotes = yield* Effect.forEach(
+        [1, 2],
+        (n) =>
+          Durable.step(`quote ${n}`, ({ attempt, key }) =>
+            Effect.flatMap(
+              effect(`${who}: quote ${n}`, { key }),
+              () => attempt <= n ? Effect.fail(new Busy({ attempt })) : Effect.succeed(attempt)
+            ), { error: Busy, retry: { times: 3 } }),
+        { concurrency: "unbounded" }
+      ).pipe(Effect.orDie)
+      yield* Durable.progress({ progress: 3, total: 4 })
+
+      // What is held takes a moment to let go, also when the call is parked.
+      const paid = yield* Effect.acquireUseRelease(
+        Effect.void,
+        () => Durable.elicit("pay", { message: `${who} pays?`, schema: Schema.Struct({ ok: Schema.Boolean }) }),
+        () => Effect.sleep("1 second")
+      )
+      if (paid._tag !== "Accepted" || paid.content.ok !== pays) {
+        return yield* Effect.die(new Error(`the answer was ${JSON.stringify(paid)}`))
+      }
+      if (!pays) {
+        return yield* new NotPaid({ seats: seats.length })
+      }
+      yield* Durable.sleep("settlement", "3 minutes")
+      const mail = yield* Durable.step("mail", () => Effect.as(effect(`${who}: mail`), "sent" as const), {
+        atMostOnce: true
+      }).pipe(Effect.catchTag("StepInterrupted", () => Effect.succeed("unknown" as const)))
+      yield* Durable.progress({ progress: 4, total: 4 })
+      return { seats, quotes, mail }
+    })
+  })
+}))))
+
+const travellers = [{ who: "ann", pays: true }, { who: "bob", pays: false }]
+
+/** One trip that is paid and one that is not; each user answers when the call is about to be parked, and thinks again. */
+const trip = (planted?: () => Planted): Program => ({
+  app: DurableMcp.layerHttp({ name: "trips", version: "1.0.0", path: "/mcp", registrations: TripsLive }).pipe(
+    Layer.provide(layerPlanted(planted))
+  ),
+  answer: Effect.fnUntraced(function*({ params, reply }: Client.Question) {
+    const ok = params.message === "ann pays?"
+    yield* Effect.sleep("5500 millis")
+    yield* reply({ action: "accept", content: { ok } })
+    yield* Effect.sleep("1 second")
+    yield* reply({ action: "accept", content: { ok: !ok } })
+  }),
+  script: (client) => Effect.forEach(travellers, (arguments_) => client.callTool("trip", arguments_)),
+  expect: {
+    exactlyOnce: [
+      ...travellers.flatMap(({ who }) => ["seat A", "seat B", "quote 1", "quote 2"].map((what) => `${who}: ${what}`)),
+      "bob: free seat A",
+      "bob: free seat B"
+    ],
+    atMostOnce: ["ann: mail"],
+    satisfies: ({ duration, schedule, value, world: { effects } }) => {
+      const order = Array.from(effects.keys())
+      const answers = JSON.stringify(value)
+      return [
+        ...order.indexOf("bob: free seat B") < order.indexOf("bob: free seat A") ? [] : ["seat A was freed first"],
+        ...answers.includes(`"quotes":[2,3]`) ? [] : [`other attempts got through: ${answers}`],
+        ...effects.has("ann: free seat A") ? ["a seat was freed that had been paid for"] : [],
+        ...duration < 260_000 || schedule.some(({ _tag }) => _tag === "ClockJump") ? [] : [`it took ${duration} ms`]
+      ]
+    }
+  }
+})
+
+export const programs: Readonly<Record<string, (planted?: () => Planted) => Program>> = { trip }

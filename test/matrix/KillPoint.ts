@@ -42,6 +42,17 @@ export const text = (point: KillPoint): string =>
     ? `${point.when} the effect ${point.name}`
     : `${point.nth === 1 ? "" : `${point.nth}. `}/${point.like}/ with ${point.applied} writes applied`
 
+/** Any operation of a run: the n-th, with so many writes applied. */
+export const nth = (nth: number, applied: number | "all"): KillPoint => ({ _tag: "Operation", like: "", nth, applied })
+
+/** What an operation is, without ids. */
+export const nameOf = ({ kind, what, writes }: Operation): string =>
+  kind === "run"
+    ? kind
+    : `${kind} ${
+      writes.length === 0 ? what.split(" ")[0] : Array.from(new Set(writes.map(({ _tag }) => _tag))).join(", ")
+    }`
+
 const isLike = (point: KillPoint & { readonly _tag: "Operation" }, { kind, what }: Operation) =>
   new RegExp(point.like).test(`${kind} ${what}`)
 
@@ -69,4 +80,17 @@ export const toFault = (point: KillPoint, operations: ReadonlyArray<Operation>):
   throw new Error(
     `No operation is ${text(point)}:\n${operations.map(({ kind, what }) => `  ${kind} ${what}`).join("\n")}`
   )
+}
+
+/** What the store does at the points of the matrix. */
+export const points = {
+  opened: "commit OpenSession",
+  initialized: "commit SetSession initialized",
+  accepted: "OpenStream",
+  progress: "Append .*progress",
+  result: "Append .*\\(last\\)",
+  question: "Append question",
+  answered: "commit Signal",
+  cancelled: "commit RequestCancel",
+  ended: "commit EndSession"
 }

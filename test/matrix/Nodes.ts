@@ -2,15 +2,17 @@
  * The matrix' server in processes of their own, one after the other on the same
  * file: when one is killed, the next one starts, on another port.
  */
-import { Deferred, Effect, Exit, FileSystem, type Scope } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { Context, Deferred, Effect, Exit, FileSystem, Layer, type Scope } from "effect"
 import type { ChildProcessSpawner } from "effect/process"
+import * as Fs from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as ServerProcess from "../support/ServerProcess.ts"
 import * as EffectsFile from "./EffectsFile.ts"
 import type { KillPoint } from "./KillPoint.ts"
 import type { Release } from "./program.ts"
 
-export interface Nodes {
+export class Nodes extends Context.Service<Nodes, {
   /** Waits for a process that serves. */
   readonly node: Effect.Effect<ServerProcess.ServerProcess>
   /** The present process dies here; returns when it is told. */
@@ -26,11 +28,15 @@ export interface Nodes {
   readonly rival: Effect.Effect<string>
   /** States of the executions without a result. */
   readonly unfinished: Effect.Effect<ReadonlyArray<string>>
+  /** What the present process did on its store since it was told where to die. */
+  readonly operations: Effect.Effect<ReadonlyArray<{ readonly name: string; readonly writes: number }>>
+  /** Where processes died by their own hand, the last one last. */
+  readonly deaths: () => ReadonlyArray<string>
   /** How often an effect took place. */
   readonly effects: (name: string) => number
   /** Forgets the effects so far. */
   readonly forgetEffects: () => void
-}
+}>()("test/matrix/Nodes") {}
 
 const program = fileURLToPath(new URL("server.ts", import.meta.url))
 
@@ -38,8 +44,8 @@ const program = fileURLToPath(new URL("server.ts", import.meta.url))
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(condition, (met) => met ? Effect.void : Effect.andThen(Effect.sleep(5), until(condition)))
 
-export const make: Effect.Effect<
-  Nodes,
+const make: Effect.Effect<
+  Nodes["Service"],
   never,
   ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | Scope.Scope
 > = Effect.gen(function*() {
@@ -47,6 +53,7 @@ export const make: Effect.Effect<
   const services = yield* Effect.context<ChildProcessSpawner.ChildProcessSpawner>()
   const directory = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "matrix-" }))
   const effectsFile = `${directory}/effects`
+  const deathsFile = `${directory}/deaths`
   let present = Deferred.makeUnsafe<ServerProcess.ServerProcess>()
   let kills = 0
   let release: Release = "first"
@@ -88,7 +95,7 @@ export const make: Effect.Effect<
     Effect.flatMap(node, ({ url }) => Effect.promise(() => fetch(new URL(path, url), init)))
   const effects = () => EffectsFile.read(effectsFile).slice(forgotten)
 
-  const nodes: Nodes = {
+  const nodes: Nodes["Service"] = {
     node,
     arm: (point) =>
       Effect.asVoid(control("/arm", {
@@ -112,6 +119,9 @@ export const make: Effect.Effect<
       Effect.provideContext(services)
     ),
     unfinished: Effect.flatMap(control("/unfinished"), (response) => Effect.promise(() => response.json())),
+    operations: Effect.flatMap(control("/operations"), (response) => Effect.promise(() => response.json())),
+    deaths: () =>
+      Fs.existsSync(deathsFile) ? Fs.readFileSync(deathsFile, "utf8").split("\n").filter((line) => line !== "") : [],
     effects: (name) => EffectsFile.count(effects(), name),
     forgetEffects: () => {
       forgotten = EffectsFile.read(effectsFile).length
@@ -119,3 +129,5 @@ export const make: Effect.Effect<
   }
   return nodes
 })
+
+export const layer: Layer.Layer<Nodes> = Layer.effect(Nodes)(make).pipe(Layer.provide(NodeServices.layer))

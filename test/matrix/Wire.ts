@@ -5,7 +5,7 @@
  * each event exactly once and in order, one answer, nothing after it, then EOF.
  */
 import { Deferred, Effect, Fiber, type Scope } from "effect"
-import { type Event, message, messagesOf, mediaTypes, reader, type Received } from "../wire/raw.ts"
+import { type Event, mediaTypes, message, messagesOf, reader, type Received } from "../wire/raw.ts"
 import type { Nodes } from "./Nodes.ts"
 import { until } from "./Nodes.ts"
 
@@ -23,7 +23,9 @@ export interface Wire {
   /** A stream of its own (GET). */
   readonly listen: Effect.Effect<Stream, never, Scope.Scope>
   /** Reads a stream behind an event to its end. */
-  readonly replay: (lastEventId: string) => Effect.Effect<{ readonly status: number; readonly events: ReadonlyArray<Event> }>
+  readonly replay: (
+    lastEventId: string
+  ) => Effect.Effect<{ readonly status: number; readonly events: ReadonlyArray<Event> }>
 }
 
 /** A stream over all the connections that it took. */
@@ -50,7 +52,7 @@ export const isQuestion = ({ id, method }: any): boolean => id !== undefined && 
 const wrong = (what: string) => Effect.die(new Error(what))
 
 /** Opens a session; without `initialized` when that is asked for. */
-export const open = Effect.fnUntraced(function*(nodes: Nodes, options?: {
+export const open = Effect.fnUntraced(function*(nodes: Nodes["Service"], options?: {
   readonly version?: string
   readonly initialized?: boolean
 }) {
@@ -128,14 +130,18 @@ export const open = Effect.fnUntraced(function*(nodes: Nodes, options?: {
       Effect.suspend(() => {
         if (event.id === undefined) {
           // only the heartbeat is not in the log
-          return JSON.parse(event.data).method === "notifications/progress" ? Effect.void : wrong(`No id: ${event.data}`)
+          return JSON.parse(event.data).method === "notifications/progress"
+            ? Effect.void
+            : wrong(`No id: ${event.data}`)
         }
         const seq = Number(event.id.slice(event.id.lastIndexOf(":") + 1))
         const before = last === undefined ? -1 : Number(last.slice(last.lastIndexOf(":") + 1))
         if (seq < before || (seq === before && event.data !== "")) {
           return wrong(`Event ${event.id} came after ${last}`)
         }
-        if (last !== undefined && last.slice(0, last.lastIndexOf(":")) !== event.id.slice(0, event.id.lastIndexOf(":"))) {
+        if (
+          last !== undefined && last.slice(0, last.lastIndexOf(":")) !== event.id.slice(0, event.id.lastIndexOf(":"))
+        ) {
           return wrong(`Event ${event.id} is of another stream than ${last}`)
         }
         if (over !== undefined) {
@@ -159,7 +165,9 @@ export const open = Effect.fnUntraced(function*(nodes: Nodes, options?: {
           return over
         }
         if (response.status !== 200) {
-          return yield* wrong(`A stream was refused: ${response.status} ${yield* Effect.promise(() => response.text())}`)
+          return yield* wrong(
+            `A stream was refused: ${response.status} ${yield* Effect.promise(() => response.text())}`
+          )
         }
         const ended = yield* follow(response, onEvent)
         if (over !== undefined && ended) {

@@ -23,7 +23,7 @@ const Tools = Toolkit.make(
   Tool.make("charge", { success: Schema.String }),
   Tool.make("hesitate", { success: Schema.String }),
   Tool.make("mail", { success: Schema.String }),
-  Tool.make("post", { success: Schema.String }),
+  Tool.make("post", { success: Schema.String, failure: Durable.StepInterrupted }),
   Tool.make("walk", { parameters: Schema.Struct({ n: Schema.Int }), success: Schema.String }),
   Tool.make("ask", { success: Schema.String }),
   Tool.make("patient", { success: Schema.String }),
@@ -50,7 +50,7 @@ const handlers = (release: Release) =>
       charge: () => keyed("charge"),
       hesitate: () => Effect.andThen(Effect.sleep(hesitation), keyed("charge")),
       mail: () => Effect.catchTag(mail, "StepInterrupted", () => Effect.succeed("unknown")),
-      post: () => Effect.orDie(mail),
+      post: () => mail,
       walk: Effect.fnUntraced(function*({ n }) {
         for (let i = 1; i <= n; i++) {
           yield* keyed(`step ${i}`)

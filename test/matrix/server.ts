@@ -10,42 +10,57 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Option, Schema, Stream } from "effect"
 import { DurableMcp, Limits, SqliteStore, Store } from "effect-durable-mcp"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import * as Fs from "node:fs"
 import * as FaultStore from "../../src/testing/FaultStore.ts"
 import * as EffectsFile from "./EffectsFile.ts"
 import * as KillPoint from "./KillPoint.ts"
 import * as Program from "./program.ts"
 
-const die = () => process.kill(process.pid, "SIGKILL")
-
-/** What this process is told to die at. */
+/** What this process is told to die at, and what it does until then. */
 class Fate {
+  readonly #deaths: string
   #point: KillPoint.KillPoint | undefined
   #watch: ReturnType<typeof KillPoint.watch> | undefined
+  /** Since it was told. */
+  operations: Array<FaultStore.Operation> = []
+  #last = ""
+
+  constructor(deaths: string) {
+    this.#deaths = deaths
+  }
 
   arm(point: KillPoint.KillPoint): void {
     this.#point = point
     this.#watch = KillPoint.watch(point)
+    this.operations = []
   }
 
   operation(operation: FaultStore.Operation): FaultStore.Decision | undefined {
+    this.operations.push(operation)
     const applied = this.#watch?.(operation)
     if (applied === undefined) {
       return undefined
     }
+    this.#last = KillPoint.nameOf(operation)
     if (applied === 0) {
-      die()
+      this.die()
     }
     return { _tag: "Crash", applied }
   }
 
   effect(name: string, when: "before" | "after"): void {
     if (this.#point?._tag === "Effect" && this.#point.name === name && this.#point.when === when) {
-      die()
+      this.#last = `effect ${name}`
+      this.die()
     }
   }
-}
 
-const fate = new Fate()
+  /** Says where, then nothing more. */
+  die(): void {
+    Fs.appendFileSync(this.#deaths, `${this.#last}\n`)
+    process.kill(process.pid, "SIGKILL")
+  }
+}
 
 const program = Effect.gen(function*() {
   const { directory, point, port, release } = yield* Config.all({
@@ -55,6 +70,7 @@ const program = Effect.gen(function*() {
     release: Config.Literals(["first", "second", "bare"], "RELEASE").pipe(Config.withDefault("first"))
   })
 
+  const fate = new Fate(`${directory}/deaths`)
   if (Option.isSome(point)) {
     fate.arm(yield* Schema.decodeUnknownEffect(Schema.fromJsonString(KillPoint.KillPoint))(point.value))
   }
@@ -66,7 +82,7 @@ const program = Effect.gen(function*() {
       // The writes stand, and nobody has been told.
       onSettled: (_operation, settled) => {
         if (settled._tag === "Applied") {
-          die()
+          fate.die()
         }
       }
     })
@@ -79,12 +95,27 @@ const program = Effect.gen(function*() {
         fate.arm(yield* Schema.decodeUnknownEffect(KillPoint.KillPoint)(yield* request.json))
         return HttpServerResponse.empty()
       })),
+    /** What the process did on its store since it was told where to die. */
+    HttpRouter.add(
+      "GET",
+      "/operations",
+      Effect.suspend(() =>
+        HttpServerResponse.json(fate.operations.map((operation) => ({
+          name: KillPoint.nameOf(operation),
+          writes: operation.writes.length
+        })))
+      )
+    ),
     /** States of the executions that have no result. */
-    HttpRouter.add("GET", "/unfinished", Effect.gen(function*() {
-      const { list } = yield* Store.Store
-      const executions = yield* Stream.runCollect(list({ states: ["running", "waiting", "stopped", "stuck"] }))
-      return yield* HttpServerResponse.json(executions.map(({ state }) => state))
-    }))
+    HttpRouter.add(
+      "GET",
+      "/unfinished",
+      Effect.gen(function*() {
+        const { list } = yield* Store.Store
+        const executions = yield* Stream.runCollect(list({ states: ["running", "waiting", "stopped", "stuck"] }))
+        return yield* HttpServerResponse.json(executions.map(({ state }) => state))
+      })
+    )
   )
 
   const announce = Layer.effectDiscard(

@@ -1,0 +1,152 @@
+/**
+ * What clients get: each event once and in order, nothing after the answer,
+ * each question once, progress that grows, and the same again in a replay.
+ *
+ * @internal
+ */
+import type { Received, Source } from "../Client.ts"
+
+/** @internal */
+export interface ClientChecks {
+  readonly eventId: (source: Source, eventId: string) => void
+  readonly received: (received: Received) => void
+  /** A stream as it is replayed from its first event. */
+  readonly replayed: (stream: string, messages: ReadonlyArray<string>) => void
+  /** First event ids, by stream: one of each call, any number of a client's own. */
+  readonly streams: () => ReadonlyMap<string, string>
+  /** By call, and of the client's own streams together. */
+  readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
+}
+
+interface Stream {
+  /** Whose it is, for a reader. */
+  readonly name: string
+  readonly firstEventId: string | undefined
+  readonly eventIds: Set<string>
+  readonly messages: Array<string>
+  lastSeq: number
+  lastProgress: number
+  final: boolean
+}
+
+/** `1` and `"1"` are two ids. */
+const nameOf = ({ call, client }: Source): string =>
+  `${client === 1 ? "" : `client ${client}, `}${call === undefined ? "own stream" : `call ${JSON.stringify(call)}`}`
+
+/** @internal */
+export const make = (options: {
+  readonly say: (text: string) => void
+  readonly violation: (text: string) => void
+}): ClientChecks => {
+  const { say, violation } = options
+  const streams = new Map<string, Stream>()
+  /** Wire ids of questions, and what was asked. */
+  const questions = new Map<string, string>()
+
+  const streamOf = (source: Source, eventId?: string): Stream => {
+    const name = nameOf(source)
+    // a client opens another stream of its own where it got no id of the one that broke
+    const key = source.call === undefined ? `${name} ${eventId?.slice(0, eventId.lastIndexOf(":"))}` : name
+    const known = streams.get(key)
+    if (known !== undefined) {
+      return known
+    }
+    const stream: Stream = {
+      name,
+      firstEventId: eventId,
+      eventIds: new Set(),
+      messages: [],
+      lastSeq: -1,
+      lastProgress: -Infinity,
+      final: false
+    }
+    streams.set(key, stream)
+    return stream
+  }
+
+  const asked = ({ message, text, ...source }: Received) => {
+    const where = nameOf(source)
+    const wireId = JSON.stringify(message.id)
+    const what = JSON.stringify([where, message.method, message.params ?? null])
+    if (questions.has(wireId)) {
+      violation(`${where}: question ${wireId} was asked twice`)
+    } else if (Array.from(questions.values()).includes(what)) {
+      violation(`${where}: ${text} had been asked under another id`)
+    }
+    questions.set(wireId, what)
+  }
+
+  return {
+    eventId: (source, eventId) => {
+      const stream = streamOf(source, eventId)
+      const seq = Number(eventId.slice(eventId.lastIndexOf(":") + 1))
+      // a priming event repeats the id from which the stream goes on
+      if (seq === stream.lastSeq) {
+        return
+      }
+      if (seq < stream.lastSeq) {
+        violation(`${stream.name}: event ${eventId} came after event ${stream.lastSeq}`)
+      }
+      stream.lastSeq = seq
+    },
+    received: (received) => {
+      const { eventId, message, text } = received
+      const stream = streamOf(received, eventId)
+      const where = stream.name
+      say(`${where} gets ${eventId ?? "no id"} ${text}`)
+      if (stream.final) {
+        violation(`${where}: ${text} came after the answer`)
+      }
+      if (eventId === undefined) {
+        // only the heartbeat is not in the log
+        if (message.method !== "notifications/progress") {
+          violation(`${where}: ${text} came without an event id`)
+        }
+      } else {
+        if (stream.eventIds.has(eventId)) {
+          violation(`${where}: event ${eventId} came twice`)
+        }
+        stream.eventIds.add(eventId)
+        stream.messages.push(text)
+      }
+      if (message.method === "notifications/progress") {
+        const progress = Number(message.params?.progress)
+        if (progress <= stream.lastProgress) {
+          violation(`${where}: progress fell from ${stream.lastProgress} to ${progress}`)
+        }
+        stream.lastProgress = progress
+      } else if (message.method !== undefined && message.id !== undefined) {
+        asked(received)
+      } else if (message.method === undefined) {
+        stream.final = true
+      }
+    },
+    replayed: (key, messages) => {
+      const stream = streams.get(key)
+      if (stream === undefined) {
+        return
+      }
+      const primed = stream.firstEventId !== undefined && !stream.eventIds.has(stream.firstEventId)
+      const expected = primed ? stream.messages : stream.messages.slice(1)
+      if (JSON.stringify(expected) !== JSON.stringify(messages)) {
+        violation(`${stream.name}: a replay gives\n  ${messages.join("\n  ")}\nand not\n  ${expected.join("\n  ")}`)
+      }
+    },
+    streams: () => {
+      const first = new Map<string, string>()
+      for (const [key, { firstEventId }] of streams) {
+        if (firstEventId !== undefined) {
+          first.set(key, firstEventId)
+        }
+      }
+      return first
+    },
+    messages: () => {
+      const messages = new Map<string, Array<string>>()
+      for (const stream of streams.values()) {
+        messages.set(stream.name, [...messages.get(stream.name) ?? [], ...stream.messages])
+      }
+      return messages
+    }
+  }
+}

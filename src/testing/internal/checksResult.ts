@@ -1,0 +1,74 @@
+/**
+ * Holds a run to the run without faults: its result, what its clients were
+ * told, and what it did to the world.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+
+/** What two runs are compared by. @internal */
+export interface Outward {
+  readonly exit: Exit.Exit<unknown, unknown> | undefined
+  /** Messages of the server, per call, in order. */
+  readonly messages: ReadonlyMap<string, ReadonlyArray<string>>
+  /** How often each effect took place, by name. */
+  readonly effects: ReadonlyMap<string, number>
+  /** Effects that took place again because they have no key. */
+  readonly keyless: ReadonlySet<string>
+}
+
+/**
+ * How the run differs from the one without faults; to be asked where nothing
+ * excuses that.
+ *
+ * @internal
+ */
+export const differences = (run: Outward, expected: Outward): ReadonlyArray<string> => {
+  if (run.exit === undefined || expected.exit === undefined || Exit.isFailure(expected.exit)) {
+    return []
+  }
+  if (Exit.isFailure(run.exit)) {
+    return [`the script fails: ${Cause.pretty(run.exit.cause)}`]
+  }
+  const value = JSON.stringify(run.exit.value)
+  const wanted = JSON.stringify(expected.exit.value)
+  const seen = conversation(run.messages)
+  const wantedSeen = conversation(expected.messages)
+  return [
+    ...value === wanted ? [] : [`the result is ${value} and not ${wanted}`],
+    ...seen === wantedSeen ? [] : [`the client got\n${seen}\nand not\n${wantedSeen}`],
+    ...effectsOf(run, expected)
+  ]
+}
+
+const effectsOf = ({ effects, keyless }: Outward, expected: Outward): ReadonlyArray<string> =>
+  Array.from(new Set([...expected.effects.keys(), ...effects.keys()])).flatMap((name) => {
+    const count = effects.get(name) ?? 0
+    const wanted = expected.effects.get(name) ?? 0
+    if (count === wanted) {
+      return []
+    }
+    const why = count > wanted && keyless.has(name)
+      ? ". It has no key, and what did it ran again: give the outside service the step's `key`, or make the step `atMostOnce`"
+      : ""
+    return [`${name} took place ${times(count)}, and ${times(wanted)} without faults${why}`]
+  })
+
+const times = (count: number): string => count === 0 ? "never" : count === 1 ? "once" : `${count} times`
+
+/**
+ * What the server said: without answers, whose content the script returns, and
+ * without the ids of its questions, which hang on a secret of the store.
+ */
+const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
+  Array.from(calls, ([call, messages]) => {
+    const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
+    const questions = said.filter(({ id }) => id !== undefined).map(({ id }) => id)
+    const lines = said.map(({ method, params }) =>
+      method === "notifications/cancelled"
+        ? `    ${method} question ${questions.indexOf(params.requestId) + 1} of the call\n`
+        : `    ${method} ${JSON.stringify(params)}\n`
+    )
+    return `  ${call}:\n${lines.join("")}`
+  }).sort().join("")

@@ -1,34 +1,111 @@
 /**
- * `npm run crash`: the proof. In one process, at every point and at random ones,
- * on memory and on SQLite; then real processes under SIGKILL.
+ * `npm run crash`: the proof. Every area on memory and on SQLite, with a fault at
+ * every point and with random ones; then real processes under SIGKILL.
+ *
+ *     npm run crash -- --only sleeps --store sqlite --replay crash@17/2
  */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, Random, Runtime } from "effect"
+import { NodeRuntime, NodeServices, NodeWorker } from "@effect/platform-node"
+import { Array, Console, Effect, Layer, Option, Random, Runtime } from "effect"
+import { CrashTest, Timeline } from "effect-durable-mcp/testing"
 import { Command, Flag } from "effect/cli"
-import * as CrashTest from "../src/testing/CrashTest.ts"
-import * as Disk from "../src/testing/Disk.ts"
-import { program } from "../test/crash/program.ts"
+import { RpcClient } from "effect/rpc"
+import { availableParallelism } from "node:os"
+import { Worker } from "node:worker_threads"
+import { type Name, names } from "../test/crash/areas/index.ts"
 import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
+import { programOf, type Proof, Prover } from "./crash/Prover.ts"
+import { table } from "./crash/table.ts"
 
-const parts = ["memory", "sqlite", "kill"] as const
+const stores = ["memory", "sqlite"] as const
 
-const simulated = Effect.fnUntraced(function*(
-  disk: "memory" | "sqlite",
-  settings: { readonly schedules: number; readonly seed: number }
-) {
-  const onDisk = { ...program, disk: disk === "memory" ? Disk.memory : Disk.sqlite() }
-  const every = yield* CrashTest.exhaustive(onDisk)
+interface Job {
+  readonly area: Name
+  readonly store: typeof stores[number]
+}
+
+interface Settings {
+  /** Random ones, of each job. */
+  readonly schedules: number
+  readonly seed: number
+}
+
+// -----------------------------------------------------------------------------
+// simulated
+// -----------------------------------------------------------------------------
+
+const threads = availableParallelism()
+
+const Threads = RpcClient.layerProtocolWorker({ size: threads }).pipe(
+  Layer.provide(NodeWorker.layer(() => new Worker(new URL("./crash/worker.ts", import.meta.url))))
+)
+
+/** Each job on the next thread that is free; a violation stops none of the others. */
+const prove = (jobs: ReadonlyArray<Job>, settings: Settings) =>
+  Effect.gen(function*() {
+    const prover = yield* RpcClient.make(Prover)
+    return yield* Effect.forEach(
+      jobs,
+      (job) =>
+        Effect.match(prover.prove({ ...job, ...settings }), {
+          onFailure: (error) => ({ job, proof: undefined, failure: failureOf(job, error) }),
+          onSuccess: (proof) => ({ job, proof, failure: undefined })
+        }),
+      { concurrency: threads }
+    )
+  }).pipe(Effect.scoped, Effect.provide(Threads))
+
+const failureOf = ({ area, store }: Job, error: { readonly _tag: string; readonly message: string }): string =>
+  error._tag === "Violation" && "token" in error
+    ? `${area} on ${store}: ${error.message}\n` +
+      `To replay: npm run crash -- --only ${area} --store ${store} --replay "${error.token}"`
+    : `${area} on ${store}: ${error.message}`
+
+const simulated = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, settings: Settings) {
+  const began = performance.now()
+  const ended = yield* prove(jobs, settings)
+  const proofs = Array.map(ended, ({ proof }) => proof).filter((proof) => proof !== undefined)
+  const total = (count: (proof: Proof) => number) => proofs.reduce((sum, proof) => sum + count(proof), 0)
+  const seconds = Math.round((performance.now() - began) / 1000)
+  yield* Console.log(table(columns, ended.map(({ job, proof }) => rowOf(job, proof))))
   yield* Console.log(
-    `${disk}: every point of ${every.operations} operations on the store: ` +
-      `${every.crashes} crashes survived, ${every.repeated} steps cut off and run again`
+    `\n${total(({ crashes }) => crashes)} simulated crashes and ${total(({ otherFaults }) => otherFaults)} other ` +
+      `faults survived in ${total(({ runs }) => runs)} runs; ${total(({ repeated }) => repeated)} effects were ` +
+      `repeated under their keys; ${seconds} s on ${threads} threads. Checked in each run:\n` +
+      CrashTest.invariants.map((invariant) => `  - ${invariant}`).join("\n")
   )
-  const random = yield* CrashTest.random({ ...onDisk, runs: settings.schedules, seed: settings.seed })
-  yield* Console.log(
-    `${disk}: ${random.runs - 1} random schedules: ` +
-      `${random.crashes} crashes survived, ${random.repeated} steps cut off and run again`
-  )
-  return every.crashes + random.crashes
+  return ended.flatMap(({ failure }) => failure ?? [])
 })
+
+const columns = [
+  ["area", "left"],
+  ["store", "left"],
+  ["operations", "right"],
+  ["runs", "right"],
+  ["crashes", "right"],
+  ["other faults", "right"],
+  ["repeated effects", "right"],
+  ["a run", "right"],
+  ["slowest point", "left"]
+] as const
+
+const rowOf = ({ area, store }: Job, proof: Proof | undefined): ReadonlyArray<string> =>
+  proof === undefined ? [area, store, "FAILED"] : [
+    area,
+    store,
+    ...[proof.operations, proof.runs, proof.crashes, proof.otherFaults, proof.repeated].map(String),
+    `${Math.round(proof.milliseconds / proof.runs)} ms`,
+    `${Math.round(proof.slowest.milliseconds)} ms ${proof.slowest.token}`
+  ]
+
+const replayed = Effect.fnUntraced(function*(job: Job, token: string) {
+  const run = yield* CrashTest.replay(programOf(job), token)
+  yield* Console.log(Timeline.toText(run.timeline))
+  yield* Console.log(`\n${job.area} on ${job.store} survives ${run.token}: ${JSON.stringify(run.value)}`)
+})
+
+// -----------------------------------------------------------------------------
+// killed
+// -----------------------------------------------------------------------------
 
 const killed = Effect.fnUntraced(function*(fetch: "retrying" | "plain", kills: number) {
   const report: Report = yield* campaign({ kills, fetch, onRound: Console.log })
@@ -37,47 +114,68 @@ const killed = Effect.fnUntraced(function*(fetch: "retrying" | "plain", kills: n
       `${report.events} progress messages, ${report.repeatedSteps} steps cut off and run again; lost: ` +
       `${report.lostCalls} calls before their first event id, ${report.lostAnswers} answers before their 202`
   )
-  if (report.violations.length > 0) {
-    return yield* Effect.die(new Error(`${fetch} fetch:\n${report.violations.join("\n")}`))
-  }
-  return report.kills
+  return report
 })
+
+const campaigns = Effect.fnUntraced(function*(kills: number) {
+  const reports = [
+    yield* killed("retrying", Math.ceil(kills / 2)),
+    yield* killed("plain", Math.floor(kills / 2))
+  ]
+  yield* Console.log(
+    `\n${reports.reduce((sum, report) => sum + report.kills, 0)} SIGKILLs survived. Checked:\n` +
+      invariants.map((invariant) => `  - ${invariant}`).join("\n")
+  )
+  return reports.flatMap(({ violations }) => violations)
+})
+
+// -----------------------------------------------------------------------------
+// the command
+// -----------------------------------------------------------------------------
 
 const crash = Command.make(
   "crash",
   {
-    only: Flag.Literals("only", parts).pipe(
-      Flag.withDescription("Only this part; may be given more than once"),
+    only: Flag.Literals("only", [...names, "kills"]).pipe(
+      Flag.withDescription("Only this area, or the SIGKILLs; may be given more than once"),
+      Flag.atLeast(0)
+    ),
+    store: Flag.Literals("store", stores).pipe(
+      Flag.withDescription("Only on this store"),
       Flag.atLeast(0)
     ),
     schedules: Flag.Int("schedules").pipe(
-      Flag.withDescription("Random schedules on each store"),
-      Flag.withDefault(2000)
+      Flag.withDescription("Random schedules of each area on each store"),
+      Flag.withDefault(150)
     ),
+    seed: Flag.Int("seed").pipe(Flag.withDescription("Repeats the random choices"), Flag.withDefault(1)),
     kills: Flag.Int("kills").pipe(
       Flag.withDescription("SIGKILLs, half of them for each kind of client"),
       Flag.withDefault(100)
     ),
-    seed: Flag.Int("seed").pipe(Flag.withDescription("Repeats the random choices"), Flag.withDefault(1))
+    replay: Flag.String("replay").pipe(
+      Flag.withDescription("Runs what a failure named, in the area of --only, and shows what happens"),
+      Flag.optional
+    )
   },
-  Effect.fnUntraced(function*({ kills, only, schedules, seed }) {
-    const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
-    const summary: Array<string> = []
-    const conclude = (survived: number, what: string, checked: ReadonlyArray<string>) =>
-      summary.push(`${survived} ${what} survived. Checked:`, ...checked.map((invariant) => `  - ${invariant}`))
-
-    let crashes = 0
-    for (const disk of ["memory", "sqlite"] as const) {
-      crashes += asked(disk) ? yield* simulated(disk, { schedules, seed }) : 0
+  Effect.fnUntraced(function*({ kills, only, replay, schedules, seed, store }) {
+    const asked = names.filter((name) => only.length === 0 || only.includes(name))
+    const jobs = (store.length === 0 ? stores : store).flatMap((store) => asked.map((area): Job => ({ area, store })))
+    if (Option.isSome(replay)) {
+      const [job] = jobs
+      if (only.length !== 1 || job === undefined) {
+        return yield* Effect.die(new Error("--replay needs one area: --only <area>"))
+      }
+      return yield* replayed(job, replay.value)
     }
-    if (crashes > 0) {
-      conclude(crashes, "simulated crashes", CrashTest.invariants)
+    const failures = jobs.length === 0 ? [] : yield* simulated(jobs, { schedules, seed })
+    if (only.length === 0 || only.includes("kills")) {
+      failures.push(...yield* campaigns(kills))
     }
-    if (asked("kill")) {
-      const survived = yield* killed("retrying", Math.ceil(kills / 2))
-      conclude(survived + (yield* killed("plain", Math.floor(kills / 2))), "SIGKILLs", invariants)
+    if (failures.length > 0) {
+      yield* Console.error(`\n${failures.join("\n\n")}\n\n${failures.length} failed`)
+      return yield* Effect.fail("violations")
     }
-    yield* Console.log(`\n${summary.join("\n")}`)
   })
 )
 

@@ -48,6 +48,8 @@ export interface Result<A, E> {
   readonly crashes: number
   /** What each process did on its store. */
   readonly operations: ReadonlyArray<ReadonlyArray<FaultStore.Operation>>
+  /** Where each process could have been hit. */
+  readonly processes: ReadonlyArray<Points>
   /** Runs of step bodies. */
   readonly steps: number
   /** Milliseconds of virtual time. */
@@ -68,6 +70,23 @@ export interface Result<A, E> {
   readonly circumstances: ReadonlyArray<string>
   readonly violations: ReadonlyArray<string>
   readonly timeline: Timeline
+}
+
+/** Where a process that had the disk can be hit, before the script has ended. @internal */
+export interface Points {
+  readonly operations: ReadonlyArray<FaultStore.Operation>
+  /** Bodies of steps that were begun. */
+  readonly bodies: number
+  /** Milliseconds of virtual time since its start, at which something happened: ascending. */
+  readonly instants: ReadonlyArray<number>
+}
+
+/** A process that got the disk. */
+interface Had {
+  readonly number: number
+  readonly startedAt: number
+  readonly operations: Array<FaultStore.Operation>
+  bodies: number
 }
 
 /** A run in which nothing has come of anything for this long, in virtual time, is stuck. */
@@ -107,6 +126,7 @@ export const run: <A, E, R>(
     const happened: Array<Fault> = []
     /** When the script ended. */
     let ended: number | undefined
+    const hadDisk: Array<Had> = []
     const observer = Observer.make({ now: time.now, wall: time.wall, onActivity })
 
     const simulation = Effect.gen(function*() {
@@ -149,8 +169,9 @@ export const run: <A, E, R>(
       const open = Effect.suspend(() => {
         const number = ++opened
         const isHolder = () => holder?.number === number
+        const had: Had = { number, startedAt: time.now(), operations: [], bodies: 0 }
         observer.starts(number)
-        return Process.open<R>({
+        const process = Process.open<R>({
           number,
           instance,
           app: program.app,
@@ -159,6 +180,9 @@ export const run: <A, E, R>(
           violation: observer.violation,
           decide: (operation) => {
             observer.operation(number, operation)
+            if (ended === undefined) {
+              had.operations.push(operation)
+            }
             return isHolder() ? director.operation(operation) : undefined
           },
           onSettled: (operation, settled) => observer.settled(number, operation, settled),
@@ -169,12 +193,15 @@ export const run: <A, E, R>(
             }
           },
           onStep: (attempt, when) => {
+            had.bodies += when === "before" ? 1 : 0
             observer[when === "before" ? "stepBegins" : "stepEnded"](number, attempt)
             return isHolder() && director.step(attempt.path, when)
           },
           onEffect: (name, key) => observer.effect(number, name, key)
         })
+        return Effect.tap(process, () => Effect.sync(() => hadDisk.push(had)))
       })
+
       /** Gives the process the disk and starts its server. */
       const start = Effect.fnUntraced(function*(process: Process.Process<R>) {
         all.push(process)
@@ -292,6 +319,7 @@ export const run: <A, E, R>(
           onReceived: observer.received,
           onAnswered: observer.answered,
           onAct: (text) => observer.say("client", text),
+          onGivenUp: observer.gaveUp,
           onViolation: observer.violation
         })
         const exit = yield* Effect.exit(program.script(client))
@@ -351,14 +379,20 @@ export const run: <A, E, R>(
       Effect.provideService(References.MinimumLogLevel, "None"),
       Random.withSeed("simulation")
     )
+    const duration = (ended ?? time.now()) - start
     const attempts = Array.from(observer.attempts().values())
     const result: Result<A, E> = {
       schedule: happened,
       exit,
       crashes: happened.filter(isDeath).length,
       operations: observer.operations(),
+      processes: hadDisk.map(({ bodies, number, operations, startedAt }) => ({
+        operations,
+        bodies,
+        instants: instantsOf(observer.timeline(), number, startedAt - start, duration)
+      })),
       steps: observer.steps(),
-      duration: (ended ?? time.now()) - start,
+      duration,
       attempts: attempts.reduce((sum, n) => sum + n, 0),
       repeated: attempts.filter((n) => n > 1).length,
       effects: observer.effects(),
@@ -372,6 +406,22 @@ export const run: <A, E, R>(
     return result
   }
 )
+
+/** When something happened in a process, from its start to its end or that of the script. */
+const instantsOf = (
+  timeline: Timeline,
+  process: number,
+  startedAt: number,
+  scriptEndedAt: number
+): ReadonlyArray<number> => {
+  const instants = new Set<number>()
+  for (const { at, process: of } of timeline) {
+    if (of === process && at > startedAt && at <= scriptEndedAt) {
+      instants.add(at - startedAt)
+    }
+  }
+  return Array.from(instants)
+}
 
 const isDeath = ({ _tag }: Fault) =>
   _tag === "Crash" || _tag === "TornCommit" || _tag === "CrashAfter" || _tag === "CrashInStep"

@@ -15,7 +15,7 @@ const Live = StockDispatch.layer.pipe(
   Layer.provideMerge(McpServer.McpServer.layer)
 )
 
-const serverOf = (registrations: Layer.Layer<never, never, McpServer.McpServer>) =>
+const serverOf = <A>(registrations: Layer.Layer<A, never, McpServer.McpServer>) =>
   StockDispatch.layer.pipe(
     Layer.provideMerge(Stock.layer(info)),
     Layer.provideMerge(registrations),
@@ -46,6 +46,9 @@ const addTool = (name: string, handle: Effect.Effect<McpSchema.CallToolResult> =
       handle: () => handle
     })
   )
+
+/** What a program takes out of the server when it starts, as one does with a service. */
+class Taken extends Context.Service<Taken, Pick<McpServer.McpServer["Service"], "notifications">>()("test/Taken") {}
 
 describe("Stock", () => {
   it.effect("speaks the version that was asked for, else the newest with sessions (S-L2, S-L3)", () =>
@@ -143,6 +146,24 @@ describe("Stock", () => {
         ])
       }).pipe(Effect.scoped, Effect.provide(Live)))
 
+    it.effect("is heard also from those who took hold of the notifications while the server was built", () =>
+      Effect.gen(function*() {
+        const taken = yield* Taken
+        const all = yield* heard
+        yield* taken.notifications["notifications/resources/updated"]({ uri: "test://a" })
+        yield* taken.notifications["notifications/tools/list_changed"]({})
+        yield* Effect.yieldNow
+        assert.deepStrictEqual(all, [
+          { _tag: "ResourceUpdated", uri: "test://a" },
+          { _tag: "ListChanged", list: "tools" }
+        ])
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(serverOf(
+          Layer.effect(Taken)(McpServer.McpServer.useSync(({ notifications }) => ({ notifications })))
+        ))
+      ))
+
     it.effect("has the text of each version, where the version has one (S-RS4, S-E8)", () =>
       Effect.gen(function*() {
         const stock = yield* Stock.Stock
@@ -173,12 +194,13 @@ describe("Stock", () => {
     it.effect("the service is the stock one again when the scope ends", () =>
       Effect.gen(function*() {
         const server = yield* McpServer.McpServer
-        const before = { ...server }
+        const parts = () => ({ ...server, notifications: { ...server.notifications } })
+        const before = parts()
         yield* Effect.scoped(Effect.andThen(
           Stock.make(info),
-          Effect.sync(() => assert.notStrictEqual(server.notifications, before.notifications))
+          Effect.sync(() => assert.notDeepEqual(parts().notifications, before.notifications))
         ))
-        assert.deepStrictEqual({ ...server }, before)
+        assert.deepStrictEqual(parts(), before)
       }).pipe(Effect.provide(McpServer.McpServer.layer)))
   })
 

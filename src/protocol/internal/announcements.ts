@@ -45,7 +45,8 @@ const changed = {
 
 /**
  * Replaces the notifications of the registry, in place: the stock middleware
- * finds its state by the identity of the service.
+ * finds its state by the identity of the service, and programs may have taken
+ * hold of its parts before the server was there.
  *
  * @internal
  */
@@ -70,11 +71,6 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
         Effect.asVoid
       )
     })
-  const thenChanged = <Args extends ReadonlyArray<unknown>>(
-    list: "tools" | "resources" | "prompts",
-    add: (...args: Args) => Effect.Effect<void>
-  ) =>
-  (...args: Args) => Effect.andThen(add(...args), listChanged(list))
 
   const notifications: Record<string, (payload: Payload) => Effect.Effect<void>> = {
     "notifications/progress": (payload) =>
@@ -101,27 +97,23 @@ export const install = Effect.fnUntraced(function*(registry: Registry) {
     "notifications/resources/list_changed": () => listChanged("resources"),
     "notifications/prompts/list_changed": () => listChanged("prompts")
   }
-  const { addPrompt, addResource, addResourceTemplate, addTool, notifications: stock, notifyElicitationComplete } =
-    registry
-  const original = {
-    notifications: stock,
-    notifyElicitationComplete,
-    addTool,
-    addResource,
-    addResourceTemplate,
-    addPrompt
-  }
-  const replaced: typeof original = {
-    notifications: notifications as unknown as Registry["notifications"],
-    notifyElicitationComplete: ({ elicitationId }) => announce({ _tag: "ElicitationComplete", elicitationId }),
-    addTool: thenChanged("tools", addTool),
-    addResource: thenChanged("resources", addResource),
-    addResourceTemplate: thenChanged("resources", addResourceTemplate),
-    addPrompt: thenChanged("prompts", addPrompt)
-  }
+  // What registers a tool, a resource or a prompt says so through them too.
+  const held: object = registry.notifications
+  const original = { ...registry.notifications }
+  const { notifyElicitationComplete } = registry
   yield* Effect.acquireRelease(
-    Effect.sync(() => Object.assign(registry, replaced)),
-    () => Effect.sync(() => Object.assign(registry, original))
+    Effect.sync(() => {
+      Object.assign(held, notifications)
+      Object.assign(registry, {
+        notifyElicitationComplete: ({ elicitationId }: { readonly elicitationId: string }) =>
+          announce({ _tag: "ElicitationComplete", elicitationId })
+      })
+    }),
+    () =>
+      Effect.sync(() => {
+        Object.assign(held, original)
+        Object.assign(registry, { notifyElicitationComplete })
+      })
   )
 
   return {

@@ -273,6 +273,14 @@ export const kinds: ReadonlyArray<Kind> = [
   "SecondProcess"
 ]
 
+/**
+ * Those of which a process dies.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const deaths: ReadonlyArray<Kind> = ["Crash", "CrashInStep", "CrashAfter", "TornCommit"]
+
 /** How often of 100 faults; what a generator draws first shrinks towards the first of them. */
 const shares: ReadonlyArray<readonly [kind: Kind, percent: number]> = [
   ["Crash", 58],
@@ -286,8 +294,11 @@ const shares: ReadonlyArray<readonly [kind: Kind, percent: number]> = [
   ["SecondProcess", 3]
 ]
 
-/** Milliseconds by which a clock jumps. */
-const jumps = [1000, -1000, 60_000, -60_000, 3_600_000, -3_600_000]
+/**
+ * Milliseconds by which a clock jumps. Six jumps stay below the hour for which the
+ * answers of a call are kept: after that no client can have them.
+ */
+const jumps = [1000, -1000, 60_000, -60_000, 540_000, -540_000]
 
 /**
  * Random schedules that fit any run. They shrink by leaving faults out, then

@@ -3,14 +3,27 @@
  * that ends and news of it, between processes.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Schema } from "effect"
+import { Context, Deferred, type Duration, Effect, Fiber, Schedule, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import * as Limits from "../../src/engine/Limits.ts"
 import * as ToolCall from "../../src/engine/ToolCall.ts"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Store } from "../../src/store/Store.ts"
-import { answer, boot, callOf, events, idOf, record, reply, resultOf, state, turns, until } from "./harness.ts"
+import {
+  answer,
+  boot,
+  callOf,
+  events,
+  idOf,
+  record,
+  reply,
+  resultOf,
+  type Server,
+  state,
+  turns,
+  until
+} from "./harness.ts"
 
 const ask = Durable.elicit("pay", { message: "Pay?", schema: Schema.Struct({ ok: Schema.Boolean }) })
 const accept = { action: "accept", content: { ok: true } }
@@ -181,6 +194,76 @@ describe("compensations of concurrent steps", () => {
       assert.strictEqual(yield* answer(server, stream), "cancelled")
       assert.deepStrictEqual(log, ["undo a"])
     }))
+})
+
+describe("who won a race wins it in every replay, whatever has come since", () => {
+  const question = (name: string) =>
+    Effect.as(Durable.elicit(name, { message: "Go on?", schema: Schema.Struct({ ok: Schema.Boolean }) }), name)
+  const sleep = (name: string, duration: Duration.Input) => Effect.as(Durable.sleep(name, duration), name)
+  const nothing = () => Effect.void
+
+  const race = (
+    name: string,
+    racers: readonly [Effect.Effect<string>, Effect.Effect<string>],
+    options: {
+      readonly winner: string
+      readonly during?: (server: Server, stream: string) => Effect.Effect<void>
+    }
+  ) =>
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const disk = MemoryStore.makeDisk()
+        const winners: Array<string> = []
+        const { during = nothing, winner } = options
+        const handlers = {
+          tool: () =>
+            Effect.gen(function*() {
+              const winner = yield* Effect.raceFirst(...racers)
+              winners.push(winner)
+              yield* Durable.step(`after ${winner}`, Effect.void)
+              yield* question("end")
+              return winner
+            })
+        }
+        const first = yield* boot(handlers, { disk })
+        const stream = yield* first.call("tool")
+        yield* turns()
+        yield* during(first, stream)
+        yield* TestClock.adjust("6 seconds")
+        yield* turns()
+        yield* TestClock.adjust("1 minute")
+        yield* until(Effect.sync(() => winners.length), (runs) => runs > 0, "the end of the race")
+        yield* turns()
+        yield* TestClock.adjust("1 hour")
+        yield* turns()
+        yield* first.kill
+        const second = yield* boot(handlers, { disk })
+        yield* turns()
+        yield* reply(second, stream, "end", accept)
+        assert.strictEqual(yield* answer(second, stream), winner)
+        assert.isAbove(winners.length, 1)
+        assert.deepStrictEqual(new Set(winners), new Set([winner]))
+      }))
+
+  race("of two sleeps", [sleep("long", "10 minutes"), sleep("short", "20 seconds")], { winner: "short" })
+  race("of two sleeps in memory", [sleep("long", "4 seconds"), sleep("short", "2 seconds")], { winner: "short" })
+  race("of a sleep and a question", [sleep("long", "10 minutes"), question("pay")], {
+    winner: "pay",
+    during: (server, stream) => Effect.asVoid(reply(server, stream, "pay", accept))
+  })
+  race("of a sleep and a step", [
+    sleep("long", "10 minutes"),
+    Durable.step("work", Effect.as(Effect.sleep("1 second"), "work"))
+  ], { winner: "work" })
+  race("of a step that is tried again and a sleep", [
+    Effect.orDie(
+      Durable.step("work", ({ attempt }) => attempt === 1 ? Effect.fail("no") : Effect.succeed("work"), {
+        error: Schema.String,
+        retry: Schedule.spaced("10 minutes")
+      })
+    ),
+    sleep("short", "20 seconds")
+  ], { winner: "short" })
 })
 
 describe("limits", () => {

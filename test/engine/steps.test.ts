@@ -232,17 +232,23 @@ describe("step", () => {
       assert.strictEqual(value[1], 1)
     }))
 
-  it.effect("a step that loses a race is not recorded", () =>
+  it.effect("a step that loses a race has no exit on record, and does not run again in a replay", () =>
     Effect.gen(function*() {
+      const crash = crashOnce()
+      let slow = 0
       const { server, stream, value } = yield* throughCrash({
         tool: () =>
           Effect.raceFirst(
-            Durable.step("slow", Effect.never),
+            Durable.step("slow", Effect.suspend(() => Effect.as(Effect.never, ++slow))),
             Durable.step("quick", Effect.andThen(Effect.yieldNow, Effect.succeed(1)))
-          )
+          ).pipe(Effect.tap(() => crash))
       })
       assert.strictEqual(value, 1)
-      assert.deepStrictEqual((yield* record(server, stream))?.steps.map(({ name }) => name), ["quick"])
+      assert.strictEqual(slow, 1)
+      assert.deepStrictEqual((yield* record(server, stream))?.steps.map(({ name }) => name), [
+        "quick",
+        "%abandoned/slow"
+      ])
     }))
 
   it.effect("outside a durable run a step is just its effect", () =>

@@ -129,6 +129,9 @@ const stepOf = (name: string): string | undefined => {
   return path
 }
 
+/** First segment of the record that the handler has stopped waiting for something. @internal */
+export const abandoned = "%abandoned"
+
 /** First segment of the paths of stock activities. @internal */
 export const activities = "%activity"
 
@@ -152,7 +155,7 @@ const isOfBody = (name: string): boolean =>
 
 const isSuccess = (exit: string): boolean => (JSON.parse(exit) as { readonly _tag?: unknown })._tag === "Success"
 
-const marks: ReadonlySet<string> = new Set([begin, compensate, failure, warning])
+const marks: ReadonlySet<string> = new Set([abandoned, begin, compensate, failure, warning])
 
 /** Signals by name: what came from outside. @internal */
 export const signalsOf = (signals: ReadonlyArray<SignalRecord>): Map<string, string> =>

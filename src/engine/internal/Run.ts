@@ -348,6 +348,9 @@ export class Run {
   }
 
   #onIdle(): void {
+    if (this.#decided === undefined && this.cancelRequest !== "safe" && this.waits.release()) {
+      return
+    }
     this.end(
       this.#decided !== undefined
         ? { _tag: "Unwinding", conclusion: this.#decided }
@@ -520,14 +523,42 @@ export class Run {
         if (this.#decided !== undefined) {
           return this.endDecided
         }
-        if (
-          this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking && this.#toFind.size === 0
-        ) {
+        if (this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking) {
           this.end({ _tag: "Unwinding", conclusion: this.program.cancelled })
         }
       }
       return this.waits.await(name)
     })
+  }
+
+  /**
+   * An operation that the handler gives up, say since it lost a race, is
+   * recorded as given up: by the time of a replay it may be done too, and must
+   * not win. The record comes before all that follows from the end of the race,
+   * since writes keep their order. `at`: the path within the attempt around it.
+   */
+  unlessAbandoned<A, E, R>(at: string, operation: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const path = `${Replay.abandoned}/${at}`
+    return Effect.onInterrupt(
+      this.replay.get(path) === undefined ? operation : Effect.andThen(this.waits.last, operation),
+      () => this.#abandon(path)
+    )
+  }
+
+  #abandon(path: string): Effect.Effect<void> {
+    if (this.ending !== undefined || this.#sealed || this.replay.get(path) !== undefined) {
+      return Effect.void
+    }
+    return Effect.ignore(this.journal.submit({
+      _tag: "RecordStep",
+      id: this.id,
+      name: path,
+      key: path,
+      kind: "abandoned",
+      root: false,
+      version: this.env.version,
+      exit: "null"
+    }))
   }
 
   /**

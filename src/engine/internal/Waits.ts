@@ -23,6 +23,9 @@ export interface Options {
   readonly isEnded: () => boolean
 }
 
+/** No signal has this name. */
+const last = "%last"
+
 /** @internal */
 export class Waits {
   readonly #options: Options
@@ -124,6 +127,25 @@ export class Waits {
         })
       }))
     })
+  }
+
+  /** Waits until the run would be parked, so that nothing else comes after it. */
+  get last(): Effect.Effect<void> {
+    return Effect.asVoid(this.await(last))
+  }
+
+  /** Lets those go on that wait to be the last. False where there are none. */
+  release(): boolean {
+    const waiters = this.#waiters.get(last)
+    if (waiters === undefined) {
+      return false
+    }
+    this.#waiters.delete(last)
+    for (const resume of waiters) {
+      resume("")
+    }
+    this.touch()
+    return true
   }
 
   /** An attempt of a step: it is not parked, and a shutdown waits for it. */

@@ -60,14 +60,18 @@ export const ask = (
   )
   return run.enter({ path, attempt: path, kind, root, inside: !frame.isBody }).pipe(
     Effect.flatMap((record) =>
-      record === undefined
-        ? pose(posed, question(wireId), run.now + lifetime)
-        : repose(run, parseAsked(record.exit), path)
-    ),
-    Effect.flatMap((asked) =>
-      asked.text === undefined
-        ? Effect.succeed(asked.tooLate === true ? timedOut : unsupported)
-        : hear(posed, asked, options?.untilCompleted === true)
+      run.unlessAbandoned(
+        frame.attempt + numbered,
+        Effect.flatMap(
+          record === undefined
+            ? pose(posed, question(wireId), run.now + lifetime)
+            : repose(run, parseAsked(record.exit), path),
+          (asked) =>
+            asked.text === undefined
+              ? Effect.succeed(asked.tooLate === true ? timedOut : unsupported)
+              : hear(posed, asked, options?.untilCompleted === true)
+        )
+      )
     )
   )
 }

@@ -16,7 +16,8 @@ export const sleep = (
   duration: Duration.Input
 ): Effect.Effect<void> => {
   const { run } = frame
-  const path = frame.path + frame.number(name)
+  const numbered = frame.number(name)
+  const path = frame.path + numbered
   const root = run.isRoot(fiber)
   const kind = "sleep"
   return Effect.flatMap(run.enter({ path, attempt: path, kind, root, inside: !frame.isBody }), (record) => {
@@ -28,6 +29,9 @@ export const sleep = (
       : armed.length === 0 || run.isDecided
       ? Effect.void
       : Effect.asVoid(run.journal.commit(armed))
-    return Effect.andThen(Effect.orDie(stored), run.until(path, due, armed))
+    return run.unlessAbandoned(
+      frame.attempt + numbered,
+      Effect.andThen(Effect.orDie(stored), run.until(path, due, armed))
+    )
   })
 }

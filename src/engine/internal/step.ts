@@ -96,7 +96,13 @@ export const outside = (body: Body): Effect.Effect<any, any, any> =>
 const perform = (step: Step): Effect.Effect<any, any, any> =>
   Effect.flatMap(
     step.run.enter(step.at),
-    (record) => record === undefined ? attempts(step) : recall(step, record)
+    (record) =>
+      record === undefined
+        ? step.run.unlessAbandoned(step.at.attempt, attempts(step))
+        // What is to be undone has to be found, also where it came too late.
+        : step.options.compensate === undefined
+        ? step.run.unlessAbandoned(step.at.attempt, recall(step, record))
+        : recall(step, record)
   )
 
 /** What a record means to the handler. */

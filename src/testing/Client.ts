@@ -192,6 +192,8 @@ export interface Options {
   readonly onAnswered: (question: Question) => void
   /** Told of what the client does, for a timeline. */
   readonly onAct?: ((text: string) => void) | undefined
+  /** Told that the script gives answers up, for which its result may differ: `Cancelled 2`, `Ended`, `Vanished`. */
+  readonly onGivenUp?: ((what: string) => void) | undefined
   /** Told of what no server may do: refuse an answer, a resume or a repeat, serve an ended session. */
   readonly onViolation: (what: string) => void
 }

@@ -31,6 +31,7 @@ import type { Operation } from "./FaultStore.ts"
 import * as Rest from "./internal/checksRest.ts"
 import * as ResultChecks from "./internal/checksResult.ts"
 import type { Baseline } from "./internal/director.ts"
+import { everyFault, representativeCrash } from "./internal/everyFault.ts"
 import * as Simulation from "./internal/simulation.ts"
 import * as TimelineFile from "./internal/timelineFile.ts"
 import * as Schedule from "./Schedule.ts"
@@ -274,12 +275,13 @@ export const run: <A, E = never, R = never, RA = never, RE = never, RR = never>(
   }
 ) => Effect.Effect<Run<A>, CrashTestError, R | Services<RR>> = Effect.fnUntraced(function*(options) {
   const test = yield* make(options)
-  return yield* test.survives(yield* scheduleOf(options.crashes ?? []))
+  return (yield* test.survives(yield* scheduleOf(options.crashes ?? []))).run
 })
 
 /**
  * One fault at every point: at each operation on the store, with each number of
  * its writes applied, in each step, at each instant at which something happens.
+ * Deaths also at every point of a recovery, that from a crash in the middle.
  *
  * @category running
  * @since 0.1.0
@@ -291,8 +293,17 @@ export const exhaustive: <A, E = never, R = never, RA = never, RE = never, RR = 
   }
 ) => Effect.Effect<Report, CrashTestError, R | Services<RR>> = Effect.fnUntraced(function*(options) {
   const test = yield* make(options)
-  for (const fault of everyFault(test.withoutFaults, options.kinds ?? Schedule.kinds)) {
+  const kinds = options.kinds ?? Schedule.kinds
+  for (const fault of everyFault(test.withoutFaults, kinds)) {
     yield* test.survives([fault])
+  }
+  const crash = representativeCrash(test.withoutFaults)
+  const deaths = kinds.filter((kind) => Schedule.deaths.includes(kind))
+  if (crash !== undefined && deaths.length > 0) {
+    const recovered = yield* test.survives([crash])
+    for (const fault of everyFault(recovered, deaths, 2)) {
+      yield* test.survives([crash, fault])
+    }
   }
   return test.report()
 })
@@ -437,27 +448,28 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
     return { run, result }
   })
 
-  const { result: ofBaseline, run: withoutFaults } = yield* survives(
+  const { result: ofBaseline } = yield* survives(
     [],
     { operations: 0, steps: 0, duration: 0 },
     undefined
   )
   const baseline: Baseline = {
-    operations: withoutFaults.operations[0]?.length ?? 0,
+    operations: ofBaseline.processes[0]?.operations.length ?? 0,
     steps: ofBaseline.steps,
-    duration: withoutFaults.duration
+    duration: ofBaseline.duration
   }
 
   return {
-    withoutFaults,
-    survives: (schedule: Schedule.Schedule) => Effect.map(survives(schedule, baseline, ofBaseline), ({ run }) => run),
+    withoutFaults: ofBaseline,
+    survives: (schedule: Schedule.Schedule) =>
+      Effect.map(survives(schedule, baseline, ofBaseline), ({ result, run }) => ({ run, processes: result.processes })),
     report: (): Report => ({
       runs,
       crashes,
       faults,
       attempts,
       repeated,
-      operations: withoutFaults.operations[0]?.length ?? 0,
+      operations: baseline.operations,
       slowest
     })
   }
@@ -466,21 +478,6 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
 /** A script that fails is wrong whatever excuses its result. */
 const failureOf = ({ exit }: Simulation.Result<unknown, unknown>): ReadonlyArray<string> =>
   exit !== undefined && Exit.isFailure(exit) ? [`the script fails: ${Cause.pretty(exit.cause)}`] : []
-
-const everyFault = (
-  { operations }: Run<unknown>,
-  kinds: ReadonlyArray<Schedule.Kind>
-): ReadonlyArray<Schedule.Fault> => {
-  const faults: Array<Schedule.Fault> = []
-  for (const { index, writes } of operations[0] ?? []) {
-    if (kinds.includes("Crash")) {
-      for (let applied = 0; applied <= writes.length; applied++) {
-        faults.push({ _tag: "Crash", at: index, applied })
-      }
-    }
-  }
-  return faults
-}
 
 const countsOf = (asked: ReadonlyArray<string> | ReadonlyMap<string, number>, run: Pick<Run<unknown>, "world">) =>
   asked instanceof Map

@@ -2,10 +2,8 @@
  * Reads what a killed server left behind: its database, with SQL of its own, and
  * the ledgers that its calls wrote. Shares no code with the store.
  */
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
+import { existsSync, readFileSync } from "node:fs"
+import * as AuditSqlite from "../../src/testing/internal/auditSqlite.ts"
 
 /** The moment of a kill, as the disk shows it. */
 export interface Snapshot {
@@ -15,29 +13,13 @@ export interface Snapshot {
   readonly lines: ReadonlyMap<string, number>
 }
 
-/** Asks the database; works on a copy, so that it disturbs nothing. */
+/** Asks the database, which must be whole. */
 const query = (filename: string, sql: string): ReadonlyArray<string> => {
-  const folder = mkdtempSync(join(tmpdir(), "checker-"))
-  try {
-    const copy = join(folder, "copy.db")
-    for (const suffix of ["", "-wal"]) {
-      if (existsSync(filename + suffix)) {
-        copyFileSync(filename + suffix, copy + suffix)
-      }
-    }
-    const db = new DatabaseSync(copy)
-    try {
-      const damage = db.prepare("PRAGMA integrity_check").get()?.integrity_check
-      if (damage !== "ok") {
-        throw new Error(`${filename} is damaged: ${String(damage)}`)
-      }
-      return db.prepare(sql).all().map(({ value }) => String(value))
-    } finally {
-      db.close()
-    }
-  } finally {
-    rmSync(folder, { recursive: true })
+  const wrong = AuditSqlite.check(filename)
+  if (wrong.length > 0) {
+    throw new Error(`${filename}: ${wrong.join("; ")}`)
   }
+  return AuditSqlite.withCopy(filename, (db) => db.prepare(sql).all().map(({ value }) => String(value)))
 }
 
 /** Keys of the steps that the database holds an exit of. */

@@ -225,6 +225,7 @@ export const start = Effect.fnUntraced(function*(
         session.unlessGone(Deferred.await(accepted), undefined),
         Effect.suspend(() => {
           session.act(`cancels ${name}`)
+          session.givesUp(`Cancelled ${JSON.stringify(id)}`)
           return session.deliver(
             {
               jsonrpc: "2.0",

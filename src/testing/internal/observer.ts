@@ -38,16 +38,16 @@ export interface Observer {
   /** The script has ended, and all that it began: from now on nothing may be left to do. */
   readonly ended: () => void
   /** A process has opened the disk, and has not written yet: holds the disk to what was promised. */
-  readonly opened: (store: Store["Service"]) => Effect.Effect<void, StoreError>
+  readonly opened: (store: Store["Service"], check?: Check) => Effect.Effect<void, StoreError>
   /** Whether nothing is under way, nor waits for a time that comes before long. */
   readonly isAtRest: (store: Store["Service"]) => Effect.Effect<boolean, StoreError>
   /** As `opened`, when all is done: and nothing may be left to do. */
-  readonly atRest: (store: Store["Service"]) => Effect.Effect<void, StoreError>
+  readonly atRest: (store: Store["Service"], check?: Check) => Effect.Effect<void, StoreError>
   readonly eventId: (source: Source, eventId: string) => void
   readonly received: (received: Received) => void
   readonly answered: (question: Question) => void
-  /** The script gives up the answers of calls: `Cancelled 2`. */
-  readonly excused: (excuse: string) => void
+  /** The script gives answers up: `Cancelled 2`. */
+  readonly gaveUp: (what: string) => void
   /** A stream as it is replayed from its first event. */
   readonly replayed: (stream: string, messages: ReadonlyArray<string>) => void
   /** When something last came of it all, in virtual time. */
@@ -72,6 +72,9 @@ export interface Observer {
   readonly violations: () => ReadonlyArray<string>
   readonly timeline: () => Timeline
 }
+
+/** What is wrong with a disk (`Disk.Instance.check`). */
+type Check = Effect.Effect<ReadonlyArray<string>> | undefined
 
 /** Waits that end within this time are waited for before a run is over, in milliseconds. */
 const soon = 25 * 60 * 60 * 1000
@@ -127,10 +130,13 @@ export const make = (options: {
   const steps = StepChecks.make(violation)
   const clients = ClientChecks.make({ say: (text) => say("client", text), violation })
 
-  const audit = (store: Store["Service"]): Effect.Effect<Audit.Disk, StoreError> =>
-    Effect.map(Audit.read(store, ledger), (disk) => {
+  const audit = (
+    store: Store["Service"],
+    check: Check = Effect.succeed([])
+  ): Effect.Effect<Audit.Disk, StoreError> =>
+    Effect.zipWith(check, Audit.read(store, ledger), (wrong, disk) => {
       latestWall = Math.max(latestWall, wall())
-      violationsOnce(Audit.compare(disk, ledger, latestWall))
+      violationsOnce([...wrong, ...Audit.compare(disk, ledger, latestWall)])
       return disk
     })
 
@@ -193,7 +199,7 @@ export const make = (options: {
       hasEnded = true
       say("client", "the script has ended")
     },
-    opened: (store) => Effect.map(audit(store), () => ledger.forgetClaims()),
+    opened: (store, check) => Effect.map(audit(store, check), () => ledger.forgetClaims()),
     isAtRest: (store) =>
       Effect.map(
         Audit.read(store, ledger),
@@ -203,8 +209,8 @@ export const make = (options: {
             (parked !== undefined && Array.from(timers.values()).every((at) => at > wall() + soon))
           )
       ),
-    atRest: (store) =>
-      Effect.map(audit(store), (disk) => {
+    atRest: (store, check) =>
+      Effect.map(audit(store, check), (disk) => {
         const found = Rest.circumstances(disk, steps.cut)
         circumstances = found.excuses
         violationsOnce([...found.violations, ...Rest.leftovers(disk, wall())])
@@ -221,7 +227,7 @@ export const make = (options: {
       moved()
       say("client", `the answer to ${question.method} was accepted`)
     },
-    excused: (excuse) => void excuses.push(excuse),
+    gaveUp: (what) => void excuses.push(what),
     replayed: clients.replayed,
     movedAt: () => movedAt,
     operations: () => Array.from(operations.values()),

@@ -43,6 +43,8 @@ export interface Session {
   readonly unlessGone: <A>(effect: Effect.Effect<A>, value: A) => Effect.Effect<A>
   /** Tells what it does. */
   readonly act: (text: string) => void
+  /** Tells that answers are not wanted any more. */
+  readonly givesUp: (what: string) => void
   readonly violation: (text: string) => void
   readonly end: Effect.Effect<void>
   readonly vanish: Effect.Effect<void>
@@ -76,6 +78,7 @@ export const open = Effect.fnUntraced(function*(
 
   const who = client === 1 ? "" : `client ${client} `
   const act = (text: string) => options.onAct?.(`${who}${text}`)
+  const givesUp = (what: string) => options.onGivenUp?.(what)
   const violation = (text: string) => options.onViolation(`${who}${text}`)
 
   const post = (message: object) => () =>
@@ -163,11 +166,13 @@ export const open = Effect.fnUntraced(function*(
     ),
     unlessGone,
     act,
+    givesUp,
     violation,
 
     end: unlessGone(
       Effect.gen(function*() {
         act("ends its session")
+        givesUp("Ended")
         const first = state === "open"
         if (state === "open") {
           state = "ending"
@@ -190,6 +195,7 @@ export const open = Effect.fnUntraced(function*(
         return Effect.void
       }
       act("vanishes")
+      givesUp("Vanished")
       state = "gone"
       Deferred.doneUnsafe(gone, Effect.void)
       return Scope.close(scope, Exit.void)

@@ -18,7 +18,7 @@ import type * as Schema from "effect/Schema"
 import * as Client from "../Client.ts"
 import type { Disk } from "../Disk.ts"
 import type * as FaultStore from "../FaultStore.ts"
-import type { Fault, Schedule } from "../Schedule.ts"
+import { deaths, type Fault, type Schedule } from "../Schedule.ts"
 import type { Timeline } from "../Timeline.ts"
 import * as Director from "./director.ts"
 import type * as Network from "./network.ts"
@@ -207,7 +207,7 @@ export const run: <A, E, R>(
         all.push(process)
         holder = process
         observer.holds(process.number)
-        yield* Effect.orDie(observer.opened(process.store))
+        yield* Effect.orDie(observer.opened(process.store, instance.check))
         challenge = Deferred.makeUnsafe()
         director.processStarted()
         const cause = yield* process.start
@@ -336,7 +336,7 @@ export const run: <A, E, R>(
             observer.replayed(call, replayed)
           }
         }
-        yield* Effect.orDie(holder === undefined ? Effect.void : observer.atRest(holder.store))
+        yield* Effect.orDie(holder === undefined ? Effect.void : observer.atRest(holder.store, instance.check))
         return exit
       })
 
@@ -384,7 +384,7 @@ export const run: <A, E, R>(
     const result: Result<A, E> = {
       schedule: happened,
       exit,
-      crashes: happened.filter(isDeath).length,
+      crashes: happened.filter(({ _tag }) => deaths.includes(_tag)).length,
       operations: observer.operations(),
       processes: hadDisk.map(({ bodies, number, operations, startedAt }) => ({
         operations,
@@ -422,6 +422,3 @@ const instantsOf = (
   }
   return Array.from(instants)
 }
-
-const isDeath = ({ _tag }: Fault) =>
-  _tag === "Crash" || _tag === "TornCommit" || _tag === "CrashAfter" || _tag === "CrashInStep"

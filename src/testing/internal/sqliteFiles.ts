@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as SqliteStore from "../../store/SqliteStore.ts"
 import type { Instance } from "../Disk.ts"
+import * as AuditSqlite from "./auditSqlite.ts"
 import { seededBytes } from "./seededBytes.ts"
 
 /** How the end of the log is damaged. */
@@ -59,6 +60,7 @@ export const make = (folder: string): Instance => {
             }
           }))
       }),
+    check: Effect.sync(() => AuditSqlite.check(file())),
     openFiles: Effect.sync(() =>
       Fs.existsSync(descriptors)
         ? Fs.readdirSync(descriptors).map(target).filter((name) => name.startsWith(`${folder}${Path.sep}`))

@@ -40,8 +40,8 @@ export const make = (options: {
 }): ClientChecks => {
   const { say, violation } = options
   const streams = new Map<string, Stream>()
-  /** Wire ids of questions, and what was asked. */
-  const questions = new Map<string, string>()
+  /** Wire ids. */
+  const questions = new Set<string>()
 
   const streamOf = (source: Source, eventId?: string): Stream => {
     const name = nameOf(source)
@@ -64,16 +64,14 @@ export const make = (options: {
     return stream
   }
 
-  const asked = ({ message, text, ...source }: Received) => {
+  const asked = ({ message, ...source }: Received) => {
     const where = nameOf(source)
     const wireId = JSON.stringify(message.id)
-    const what = JSON.stringify([where, message.method, message.params ?? null])
+    // a handler may ask the same again, under another id; how often is compared with the run without faults
     if (questions.has(wireId)) {
       violation(`${where}: question ${wireId} was asked twice`)
-    } else if (Array.from(questions.values()).includes(what)) {
-      violation(`${where}: ${text} had been asked under another id`)
     }
-    questions.set(wireId, what)
+    questions.add(wireId)
   }
 
   return {

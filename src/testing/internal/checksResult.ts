@@ -59,16 +59,16 @@ const times = (count: number): string => count === 0 ? "never" : count === 1 ? "
 
 /**
  * What the server said: without answers, whose content the script returns, and
- * without the ids of its questions, which hang on a secret of the store.
+ * without the ids of its questions and their pages, which hang on a secret of
+ * the store.
  */
 const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
   Array.from(calls, ([call, messages]) => {
     const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
-    const questions = said.filter(({ id }) => id !== undefined).map(({ id }) => id)
-    const lines = said.map(({ method, params }) =>
-      method === "notifications/cancelled"
-        ? `    ${method} question ${questions.indexOf(params.requestId) + 1} of the call\n`
-        : `    ${method} ${JSON.stringify(params)}\n`
+    const lines = said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`).join("")
+    const secrets = said.flatMap(({ id, params }) => [id, params?.elicitationId]).filter((id) => typeof id === "string")
+    return secrets.reduce(
+      (text, secret, i) => text.replaceAll(secret, `<question ${i + 1} of the call>`),
+      `  ${call}:\n${lines}`
     )
-    return `  ${call}:\n${lines.join("")}`
   }).sort().join("")

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Fiber, Option, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
+import * as Facts from "../../src/session/Facts.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
-import { answer, boot, callOf, idOf, keys, record, turns } from "./harness.ts"
+import { answer, boot, callOf, idOf, keys, record, turns, wireId } from "./harness.ts"
 
 describe("calls", () => {
   it.effect("a handler that uses nothing durable costs its stream and one event", () =>
@@ -97,6 +98,25 @@ describe("calls", () => {
       const { joined, stream } = yield* server.calls.start(callOf("tool"))
       assert.isFalse(joined)
       assert.strictEqual(yield* answer(server, stream), "done")
+    }))
+
+  it.effect("one whose run ends before it is on disk stays away from it: its repeat starts again", () =>
+    Effect.gen(function*() {
+      let reads = 0
+      const server = yield* boot({ ask: () => Durable.elicit("sure", { message: "?", schema: Schema.Struct({}) }) }, {
+        // the handler's first step reads whether its session is initialized
+        faults: { decide: ({ what }) => what === "session" && ++reads === 1 ? { _tag: "Fail" } : undefined }
+      })
+      yield* server.store.commit([
+        { _tag: "OpenSession", id: "s", principal: "anonymous", data: "{}" },
+        { _tag: "SetSession", id: "s", name: Facts.initialized, writeKey: "a", value: "true" }
+      ])
+      const call = callOf("ask", { session: "s" })
+      assert.strictEqual((yield* Effect.flip(server.calls.start(call)))._tag, "StoreError")
+      yield* turns()
+      assert.isUndefined(yield* record(server, call.id))
+      const { stream } = yield* server.calls.start(call)
+      yield* wireId(server, stream, "sure")
     }))
 
   it.effect("a request that goes away stops nothing (S-P15)", () =>

@@ -75,6 +75,15 @@ export class Journal {
     return Effect.suspend(() => this.#state === "new" ? Effect.ignore(this.#begin([])) : this.#opened)
   }
 
+  /** The run has ended: a call that is not on disk by now must not come there, for nobody would run it. */
+  close(reason: () => StoreError): void {
+    if (this.#state === "new") {
+      this.#settle("failed")
+    }
+    // Made only when it is needed: most calls were accepted long ago, and a stack trace is dear.
+    Deferred.doneUnsafe(this.accepted, Effect.suspend(() => Effect.fail(reason())))
+  }
+
   /**
    * Makes writes durable, and the call before them. Fails only when these
    * writes are at fault; when the store is, the run ends, and this fiber too.

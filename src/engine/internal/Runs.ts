@@ -7,7 +7,6 @@
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -353,9 +352,7 @@ export class Runs {
     run.waits.close()
     this.#live.delete(run.id)
     this.#count(run, -1)
-    // Only where it ended before it was on disk.
-    // Made only when it is needed: most calls were accepted long ago, and a stack trace is dear.
-    Deferred.doneUnsafe(run.journal.accepted, Effect.suspend(() => Effect.fail(notStarted())))
+    run.journal.close(notStarted)
     const observers = this.#observers.get(run.id)
     this.#observers.delete(run.id)
     if (this.#adopted.delete(run.id) && this.#driver !== undefined) {

@@ -90,7 +90,7 @@ export const put = (session: Session, question: Asked, leave: (question: Questio
 
 const accepted: Schema.Json = { action: "accept", content: {} }
 
-const actions: ReadonlyArray<unknown> = ["accept", "decline", "cancel"]
+const actions: ReadonlySet<unknown> = new Set(["accept", "decline", "cancel"])
 
 /** Whether a result is one that the method can have. */
 const isResult = (method: string | undefined, result: Schema.Json): boolean => {
@@ -99,7 +99,7 @@ const isResult = (method: string | undefined, result: Schema.Json): boolean => {
   }
   switch (method) {
     case "elicitation/create":
-      return actions.includes(result.action) && (result.content === undefined || Predicate.isObject(result.content))
+      return actions.has(result.action) && (result.content === undefined || Predicate.isObject(result.content))
     case "sampling/createMessage":
       return typeof result.role === "string" && typeof result.model === "string" && result.content !== undefined
     case "roots/list":

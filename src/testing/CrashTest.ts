@@ -197,12 +197,15 @@ export class CrashTestError extends Data.TaggedError("CrashTestError")<{
   readonly token: string
   readonly violations: ReadonlyArray<string>
   readonly timeline: Timeline.Timeline
+  /** Of `random`: which of its schedules was the first to fail, from 1. */
+  readonly runs?: number | undefined
 }> {
   constructor(error: {
     readonly message: string
     readonly token: string
     readonly violations: ReadonlyArray<string>
     readonly timeline: Timeline.Timeline
+    readonly runs?: number | undefined
   }) {
     super(error)
     // The message holds both: a test runner that shows an error's fields would show them again.
@@ -333,7 +336,8 @@ export const random: <A, E = never, R = never, RA = never, RE = never, RR = neve
     { runs: options.runs ?? 200, maxShrinks: 200, ...options.seed === undefined ? {} : { seed: options.seed } }
   )
   if (checked._tag === "Falsified" && checked.failure._tag === "PropertyError") {
-    return yield* checked.failure.error
+    const { message, timeline, token, violations } = checked.failure.error
+    return yield* new CrashTestError({ message, timeline, token, violations, runs: checked.runs })
   }
   return test.report()
 })

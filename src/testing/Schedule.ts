@@ -283,8 +283,8 @@ export const deaths: ReadonlyArray<Kind> = ["Crash", "CrashInStep", "CrashAfter"
 
 /** How often of 100 faults; what a generator draws first shrinks towards the first of them. */
 const shares: ReadonlyArray<readonly [kind: Kind, percent: number]> = [
-  ["Crash", 58],
-  ["CrashInStep", 10],
+  ["Crash", 48],
+  ["CrashInStep", 20],
   ["CrashAfter", 6],
   ["TornCommit", 3],
   ["FailedOperation", 6],
@@ -293,6 +293,9 @@ const shares: ReadonlyArray<readonly [kind: Kind, percent: number]> = [
   ["ClockJump", 3],
   ["SecondProcess", 3]
 ]
+
+/** Writes that are applied: most commits have one or two, and dying before them all is what a handler notices most. */
+const applied = [0, 1, 0, 2, 0, 3]
 
 /**
  * Milliseconds by which a clock jumps. Six jumps stay below the hour for which the
@@ -332,7 +335,7 @@ export const arbitrary = (options?: {
 const fault = (kind: Kind, at: number, detail: number): Fault => {
   switch (kind) {
     case "Crash":
-      return { _tag: kind, at, applied: detail }
+      return { _tag: kind, at, applied: applied[detail] ?? 0 }
     case "CrashInStep":
       return { _tag: kind, step: undefined, nth: at, when: detail % 2 === 0 ? "before" : "after" }
     case "CrashAfter":

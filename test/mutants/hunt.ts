@@ -5,11 +5,11 @@
 import { Effect } from "effect"
 import { CrashTest, Disk } from "effect-durable-mcp/testing"
 import type { Mutant } from "./Mutant.ts"
-import { programs } from "./programs.ts"
+import { type Program, type ProgramName, programs } from "./programs.ts"
 
 /** How a mode found a bug. */
 export interface Catch {
-  readonly program: string
+  readonly program: ProgramName
   /** The schedule that shows it, made small; `none` where no crash is needed. */
   readonly token: string
   /** Runs until it was seen, in this program. */
@@ -29,21 +29,19 @@ export interface Settings {
   readonly seed: number
 }
 
-const kinds = ["Crash"] as const
+const inMode = (mode: Mode, program: Program, { runs, seed }: Settings) =>
+  mode === "exhaustive" ? CrashTest.exhaustive(program) : CrashTest.random({ ...program, runs, seed })
 
-const inMode = (mode: Mode, program: ReturnType<typeof programs[string]>, { runs, seed }: Settings) =>
-  mode === "exhaustive"
-    ? CrashTest.exhaustive({ ...program, kinds })
-    : CrashTest.random({ ...program, runs, seed, kinds })
+const names: ReadonlyArray<ProgramName> = ["trip", "memos"]
 
 /** The first program that shows the bug in a mode; none when they all pass. */
 export const hunt = Effect.fnUntraced(function*(
-  mutant: Pick<Mutant, "disk" | "planted">,
+  mutant: Pick<Mutant, "disk" | "planted" | "program">,
   mode: Mode,
   settings: Settings
 ): Effect.fn.Return<Catch | undefined> {
-  for (const [name, make] of Object.entries(programs)) {
-    const program = make(mutant.planted)
+  for (const name of names.toSorted((a, b) => Number(b === mutant.program) - Number(a === mutant.program))) {
+    const program = programs[name](mutant.planted)
     let runs = 0
     const disk = mutant.disk === "sqlite" ? Disk.sqlite() : Disk.memory
     const counted: Disk.Disk = { ...disk, make: Effect.andThen(Effect.sync(() => runs++), disk.make) }
@@ -51,7 +49,7 @@ export const hunt = Effect.fnUntraced(function*(
       Effect.catch(() => Effect.undefined)
     )
     if (found !== undefined) {
-      return { program: name, token: found.token, runs, violation: found.violations[0] ?? found.message }
+      return { program: name, token: found.token, runs: found.runs ?? runs, violation: found.violations[0] ?? found.message }
     }
   }
   return undefined

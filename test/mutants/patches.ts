@@ -110,8 +110,8 @@ export const patches: ReadonlyArray<Mutant> = [
     bug: "a resumed stream goes on one event too late",
     edits: [{
       file: "protocol/SessionEra.ts",
-      search: "      token,\n      afterSeq,\n      session: record",
-      replace: "      token,\n      afterSeq: afterSeq + 1,\n      session: record"
+      search: "      token,\n      afterSeq,\n      session: isStandalone",
+      replace: "      token,\n      afterSeq: afterSeq + 1,\n      session: isStandalone"
     }]
   },
   {
@@ -119,8 +119,8 @@ export const patches: ReadonlyArray<Mutant> = [
     bug: "a resumed stream begins at its first event",
     edits: [{
       file: "protocol/SessionEra.ts",
-      search: "      token,\n      afterSeq,\n      session: record",
-      replace: "      token,\n      afterSeq: 0,\n      session: record"
+      search: "      token,\n      afterSeq,\n      session: isStandalone",
+      replace: "      token,\n      afterSeq: 0,\n      session: isStandalone"
     }]
   },
   {
@@ -135,6 +135,7 @@ export const patches: ReadonlyArray<Mutant> = [
   {
     name: "orphans",
     bug: "the calls of an ended session go on when a crash kept them from being cancelled",
+    program: "memos",
     edits: [{
       file: "protocol/internal/retention.ts",
       search: "Effect.forEach(ended, ({ id }) => cancelCalls(id), { discard: true }),",
@@ -144,15 +145,17 @@ export const patches: ReadonlyArray<Mutant> = [
   {
     name: "move-not-repaired",
     bug: "messages whose move was cut off are not carried again",
+    program: "memos",
     edits: [{
       file: "session/Outbox.ts",
       search: "if (last !== undefined) yield* carry(",
-      replace: "if (last === undefined) yield* carry("
+      replace: "if (false) yield* carry("
     }]
   },
   {
     name: "seq-reused",
     bug: "after a trim, numbers of events are used again",
+    program: "memos",
     edits: [{
       file: "store/internal/memoryBackend.ts",
       search: "const seq = lastSeq(stream) + 1",

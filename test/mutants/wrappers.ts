@@ -90,16 +90,19 @@ export const wrappers: ReadonlyArray<Mutant> = [
   {
     name: "level-before-commit",
     bug: "the log level is confirmed before it is on disk",
+    program: "memos",
     planted: () => acknowledgedEarly((write) => write._tag === "SetSession" && write.name === "logLevel")
   },
   {
     name: "end-before-commit",
     bug: "204 for a session whose end is not on disk yet",
+    program: "memos",
     planted: () => acknowledgedEarly(({ _tag }) => _tag === "EndSession")
   },
   {
     name: "cancel-in-memory",
     bug: "a cancellation is known to this process only",
+    program: "memos",
     planted: () => lost(({ _tag }) => _tag === "RequestCancel")
   },
   {
@@ -178,6 +181,7 @@ export const wrappers: ReadonlyArray<Mutant> = [
   {
     name: "trim-before-carry",
     bug: "queued messages are trimmed before the stream has them",
+    program: "memos",
     planted: () => reordered(({ _tag }) => _tag === "Trim" ? 0 : 1)
   },
   {

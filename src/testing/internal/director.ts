@@ -54,11 +54,13 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
   /** By path. */
   const runs = new Map<string, number>()
   let total = 0
+  /** Bodies that were run to their end. */
+  let finished = 0
   let armed = 0
 
   /** A fraction of what is left to do; later processes find most of the work done. */
-  const absolute = (position: number, whole: number, done: number) =>
-    position >= 1 ? position : Math.max(1, Math.ceil(position * Math.max(fewest, whole - done)))
+  const absolute = (position: number, left: number) =>
+    position >= 1 ? position : Math.max(1, Math.ceil(position * left))
 
   const resolve = (fault: Fault): Fault => {
     switch (fault._tag) {
@@ -68,9 +70,9 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
           ms: fault.ms >= 1 || fault.ms === 0 ? fault.ms : Math.max(1, Math.ceil(fault.ms * baseline.duration))
         }
       case "CrashInStep":
-        return { ...fault, nth: absolute(fault.nth, baseline.steps, 0) }
+        return { ...fault, nth: absolute(fault.nth, baseline.steps - finished) }
       default:
-        return { ...fault, at: absolute(fault.at, baseline.operations, total) }
+        return { ...fault, at: absolute(fault.at, Math.max(fewest, baseline.operations - total)) }
     }
   }
 
@@ -135,6 +137,7 @@ export const make = (schedule: Schedule, baseline: Baseline, stage: Stage): Dire
       return undefined
     },
     step: (path, when) => {
+      finished += when === "after" ? 1 : 0
       if (due?._tag !== "CrashInStep" || due.when !== when) {
         return false
       }

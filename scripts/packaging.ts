@@ -32,13 +32,13 @@ const plantedBugs: ReadonlyArray<{
     name: "a charge outside of a step",
     right: `Durable.step("charge", ({ key }) => bank.charge(bill, key))`,
     wrong: "bank.charge(bill)",
-    says: /charge took place \d+ times and not exactly once/
+    says: /charge took place \d+ times/
   },
   {
     name: "a charge without the key of its step",
     right: `({ key }) => bank.charge(bill, key)`,
     wrong: "() => bank.charge(bill)",
-    says: /charge took place \d+ times and not exactly once/
+    says: /charge took place \d+ times/
   }
 ]
 

@@ -287,13 +287,20 @@ const replay = Effect.fnUntraced(function*({ isOwn, lastEventId, session }: Log,
   if (reached) {
     return texts
   }
-  yield* Wire.read(yield* session.send(session.get(firstEventId)), (event) => {
-    if (event.data !== "" && !reached) {
-      texts.push(event.data)
-    }
-    reached ||= isOwn && event.id === lastEventId
-    return !reached
-  })
+  // the server may have closed the stream in between, and does so again
+  for (let from: string | undefined = firstEventId; from !== undefined && !reached;) {
+    const resumed: string = from
+    let last = resumed
+    yield* Wire.read(yield* session.send(session.get(resumed)), (event) => {
+      if (event.data !== "" && !reached) {
+        texts.push(event.data)
+      }
+      last = event.id ?? last
+      reached ||= isOwn && last === lastEventId
+      return !reached
+    })
+    from = last === resumed || last === lastEventId ? undefined : last
+  }
   return texts
 })
 

@@ -36,7 +36,7 @@ const handlers = Trips.toLayer(Effect.gen(function*() {
     }),
     parks: Effect.fnUntraced(function*() {
       yield* hold("tent")
-      yield* Durable.sleep("night", "20 minutes")
+      yield* Durable.sleep("night", "20 seconds")
       yield* hold("lamp")
       return yield* new NoSeats({ wanted: 1 })
     }),

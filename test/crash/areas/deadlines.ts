@@ -12,22 +12,22 @@ const Deadlines = Toolkit.make(
 
 const handlers = Deadlines.toLayer(Effect.gen(function*() {
   const { effect } = yield* World.World
-  const ask = (name: string, message: string, timeout: `${number} seconds` | `${number} minutes`) =>
+  const ask = (name: string, message: string, timeout: `${number} seconds`) =>
     Effect.map(
       Durable.elicit(name, { message, schema: Schema.Struct({ ok: Schema.Boolean }), timeout }),
       ({ _tag }) => _tag
     )
   return Deadlines.of({
     one: Effect.fnUntraced(function*({ message }) {
-      const outcome = yield* ask("question", message, "10 minutes")
+      const outcome = yield* ask("question", message, "30 seconds")
       yield* Durable.step("after", ({ key }) => effect(`after ${message}`, { key }))
       return outcome
     }),
     several: () =>
       Effect.all([
         ask("short", "never", "2 seconds"),
-        ask("long", "never", "15 minutes"),
-        ask("open", "soon", "1 minutes")
+        ask("long", "never", "40 seconds"),
+        ask("open", "soon", "20 seconds")
       ], {
         concurrency: "unbounded"
       })
@@ -39,7 +39,7 @@ const answer = ({ params, reply }: Client.Question) => {
     case "never":
       return Effect.void
     case "too late":
-      return Effect.andThen(Effect.sleep("11 minutes"), reply({ action: "accept", content: { ok: true } }))
+      return Effect.andThen(Effect.sleep("45 seconds"), reply({ action: "accept", content: { ok: true } }))
     default:
       return Effect.as(Effect.sleep("10 seconds"), { action: "accept", content: { ok: true } })
   }

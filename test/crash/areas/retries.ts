@@ -37,7 +37,7 @@ const handlers = Retries.toLayer(Effect.gen(function*() {
     scheduled: () =>
       Effect.all([
         until("in memory", 3, Schedule.spaced("2 seconds")),
-        until("parked", 3, Schedule.spaced("1 minute")),
+        until("parked", 3, Schedule.spaced("15 seconds")),
         until("both", 9, { times: 2, schedule: Schedule.exponential("1 second") })
       ]),
 

@@ -66,7 +66,7 @@ export const sessions: Area = {
       // the others are idle meanwhile, and end
       for (let minute = 0; minute < 20; minute += 5) {
         yield* Effect.sleep("5 minutes")
-        answers.push(yield* client.request("ping"))
+        answers.push(yield* client.request("ping"), yield* other.request("ping"))
       }
       return answers
     }),

@@ -23,14 +23,14 @@ const handlers = Sleeps.toLayer(Effect.gen(function*() {
     }),
     long: Effect.fnUntraced(function*() {
       yield* act("morning")
-      yield* Durable.sleep("nap", "30 minutes")
+      yield* Durable.sleep("nap", "50 seconds")
       yield* Durable.progress({ progress: 1, message: "awake again" })
-      yield* Durable.sleep("minute", "1 minute")
+      yield* Durable.sleep("rest", "20 seconds")
       return yield* act("noon")
     }),
     several: () =>
       Effect.forEach(
-        ["1 second", "20 seconds", "10 minutes"] as const,
+        ["1 second", "20 seconds", "40 seconds"] as const,
         (duration) => Effect.andThen(Durable.sleep(duration, duration), act(`after ${duration}`)),
         { concurrency: "unbounded" }
       )
@@ -41,5 +41,5 @@ export const sleeps: Area = {
   registrations: DurableMcp.toolkit(Sleeps).pipe(Layer.provide(handlers)),
   script: (client) =>
     Effect.all(["short", "long", "several"].map((tool) => client.callTool(tool)), { concurrency: "unbounded" }),
-  expect: { exactlyOnce: ["awake", "morning", "noon", "after 1 second", "after 20 seconds", "after 10 minutes"] }
+  expect: { exactlyOnce: ["awake", "morning", "noon", "after 1 second", "after 20 seconds", "after 40 seconds"] }
 }

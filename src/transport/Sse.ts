@@ -69,6 +69,8 @@ export const make: Effect.Effect<
       let cancelAlarm = () => {}
       // The headers leave together with the first chunk, so there is always one.
       let text = head === "" ? comment : head
+      // A standalone stream takes messages for itself: before anybody knows its id, nobody could come back for them.
+      let isKnown = follow.session === undefined || follow.afterSeq > 0
 
       const take = (page: EventLog.Page) => {
         const rendered = render(follow, page)
@@ -79,7 +81,8 @@ export const make: Effect.Effect<
 
       const pull: Pull.Pull<NonEmptyReadonlyArray<Uint8Array>, StoreError> = Effect.gen(function*() {
         while (true) {
-          if (!ended) take(yield* follower.poll)
+          if (!ended && isKnown) take(yield* follower.poll)
+          isKnown = true
           const now = clock.currentTimeMillisUnsafe()
           if (beat !== undefined && !ended && now >= beatAt) {
             const notification = yield* beat(writtenSeq)

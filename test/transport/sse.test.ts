@@ -88,6 +88,19 @@ describe("Sse", () => {
       assert.strictEqual(yield* client.look, ":\n\n")
     }))
 
+  it.effect("a new standalone stream says its id before it takes a message: nobody could come back for it (S-R3, S-P18)", () =>
+    Effect.gen(function*() {
+      let polls = 0
+      const log = makeLog({ onPoll: () => polls++ })
+      log.append({ data: "1" })
+      const { response } = yield* open(log, { session: "s" })
+      assert.strictEqual(response.body._tag, "Stream")
+      const stream = response.body._tag === "Stream" ? response.body.stream : Stream.empty
+      const [first] = yield* Stream.runCollect(Stream.take(stream, 1))
+      assert.strictEqual(new TextDecoder().decode(first), "id: 7:0\nretry: 1000\ndata: \n\n")
+      assert.strictEqual(polls, 0)
+    }))
+
   it.effect("a resumed stream has only what is after its position (S-R6)", () =>
     Effect.gen(function*() {
       const log = makeLog()

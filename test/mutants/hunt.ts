@@ -49,7 +49,12 @@ export const hunt = Effect.fnUntraced(function*(
       Effect.catch(() => Effect.undefined)
     )
     if (found !== undefined) {
-      return { program: name, token: found.token, runs: found.runs ?? runs, violation: found.violations[0] ?? found.message }
+      return {
+        program: name,
+        token: found.token,
+        runs: found.runs ?? runs,
+        violation: found.violations[0] ?? found.message
+      }
     }
   }
   return undefined

@@ -61,7 +61,7 @@ export const watch = (point: KillPoint): (operation: Operation) => number | unde
   let count = 0
   return (operation) =>
     point._tag === "Operation" && isLike(point, operation) && ++count === point.nth
-      ? point.applied === "all" ? operation.writes.length : point.applied
+      ? Math.min(point.applied === "all" ? Infinity : point.applied, operation.writes.length)
       : undefined
 }
 

@@ -75,13 +75,13 @@ const make: Effect.Effect<
     if (Exit.isSuccess(started)) {
       yield* Deferred.succeed(present, started.value)
       const code = yield* started.value.gone
+      present = Deferred.makeUnsafe()
       if (code !== undefined) {
         return yield* Effect.die(new Error(`The server ended with ${code}:\n${yield* started.value.output}`))
       }
     } else if (!isDoomed) {
       return yield* started
     }
-    present = Deferred.makeUnsafe()
     kills++
   }))
   yield* Effect.forever(live).pipe(

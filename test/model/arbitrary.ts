@@ -5,7 +5,7 @@
  * instructions out.
  */
 import { Arbitrary, Schema } from "effect"
-import type { Program, Step, Term } from "./program.ts"
+import type { Program, Race, Racer, Step, Term } from "./program.ts"
 
 const digit = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 }))
 
@@ -25,23 +25,19 @@ const shares: ReadonlyArray<readonly [count: number, instruct: (stack: Array<Pro
   [5, (_, i) => step(i, { ...failing(i), once: true })],
   [1, (_, i) => step(i, { fails: 1, how: "die" })],
   [3, (_, i) => step(i, { ...failing(i), how: "hang" })],
-  [5, (_, i) => ({ _tag: "Sleep", name: "", ms: sleeps[i.a % 4] ?? 0 })],
+  [5, (_, i) => ({ _tag: "Sleep", name: "", ms: sleeps[i.c % 5] ?? 0 })],
   [8, (_, i) => ({
     _tag: "Question",
     name: "",
     of: i.a % 3 === 0 ? "model" : "user",
     reply: i.b < 6 ? "accept" : i.b < 8 ? "refuse" : "nothing",
     value: i.c,
-    after: sleeps[i.a % 4] ?? 0
+    after: sleeps[i.a % 4] ?? 0,
+    lasts: i.b < 8
   })],
   [6, (_, i) => ({ _tag: "Say", as: i.a % 2 === 0 ? "log" : "progress", value: term(i) })],
   [3, (_, i) => ({ _tag: "Fail", code: term(i) })],
-  [4, (_, i) => ({
-    _tag: "Race",
-    name: "",
-    left: racer(i, 300 + 100 * i.b),
-    right: racer(i, i.a % 2 === 0 ? 250 : 5_050 + 100 * i.c)
-  })],
+  [6, (_, i) => race(i)],
   [2, (_, i) => ({ _tag: "Abandon", name: "", body: racer(i, 100 * (1 + i.b)), after: 50 + 100 * i.c })],
   [8, (stack, i) => step(i, { ...failing(i), inside: pop(stack) })],
   [6, (stack, i) => ({ _tag: "All", branches: popAll(stack, 2 + i.a % 2), atATime: 1 + i.b % 3 })],
@@ -54,8 +50,8 @@ const shares: ReadonlyArray<readonly [count: number, instruct: (stack: Array<Pro
 
 const instructions = shares.flatMap(([count, instruct]) => Array.from({ length: count }, () => instruct))
 
-/** Shorter and longer than what a handler waits for in memory. */
-const sleeps = [1_000, 3_000, 7_000, 20_000]
+/** Shorter and longer than what a handler waits for in memory; the last one is longer than any race. */
+const sleeps = [1_000, 3_000, 7_000, 20_000, 660_000]
 const pauses = [100, 1_000, 7_000]
 
 const term = ({ a, b, c }: Instruction): Term => ({ back: a % 3 === 0 ? null : b % 3, plus: c })
@@ -80,6 +76,23 @@ const failing = ({ a, b, c }: Instruction) => ({
   retries: b < 8 ? a % 4 : 0,
   pause: pauses[c % 3] ?? 0
 })
+
+/** The loser is so far behind that no crash makes it the winner. */
+const race = (i: Instruction): Race => {
+  const question = { _tag: "Question", name: "", of: "user", value: i.c, lasts: true } as const
+  const winner: Racer = i.b % 3 === 0
+    ? racer(i, 250)
+    : i.b % 3 === 1
+    ? { _tag: "Sleep", name: "", ms: sleeps[i.c % 3] ?? 0 }
+    : { ...question, reply: "accept", after: sleeps[i.c % 3] ?? 0 }
+  const loser: Racer = i.c % 3 === 0
+    ? racer(i, 60_000)
+    : i.c % 3 === 1 || winner._tag === "Question"
+    ? { _tag: "Sleep", name: "", ms: 600_000 }
+    : { ...question, reply: "nothing", after: 0 }
+  const [left, right] = i.a % 2 === 0 ? [winner, loser] : [loser, winner]
+  return { _tag: "Race", name: "", inStep: i.a > 6, left, right }
+}
 
 const racer = (i: Instruction, takes: number): Step =>
   step(i, { takes, fails: i.c === 9 ? 1 : 0, how: i.b < 8 ? "fail" : "die" })
@@ -113,6 +126,7 @@ interface Place {
  * - a compensation of a step inside a step, which the engine refuses;
  * - an at-most-once step inside a step: once for all attempts of that, so that a crash is not the last word of it;
  * - what is told or asked beside something else, whose order time decides;
+ * - a race in a loop that is not in a step: who comes too late gets no number, and the next round gets it;
  * - the same question twice, which is what the crash kit takes for a question that is asked again.
  */
 const lawful = (program: Program): Program => {
@@ -125,6 +139,19 @@ const lawful = (program: Program): Program => {
       ? { _tag: "Give", value: { back: 0, plus: 1 } }
       : at(step.inside, { ...place, inStep: true })
     return { ...step, name: name(what), once, undo: step.undo && !place.inStep, inside }
+  }
+
+  const racerAt = (racer: Racer, place: Place): Racer => {
+    switch (racer._tag) {
+      case "Step":
+        return stepAt(racer, place)
+      case "Sleep":
+        return { ...racer, name: name("sleep") }
+      case "Question":
+        return place.beside || place.repeated
+          ? { _tag: "Sleep", name: name("sleep"), ms: racer.reply === "nothing" ? 600_000 : racer.after }
+          : { ...racer, name: name("ask") }
+    }
   }
 
   const at = (program: Program, place: Place): Program => {
@@ -147,9 +174,11 @@ const lawful = (program: Program): Program => {
       case "All":
         return { ...program, branches: program.branches.map((branch) => at(branch, { ...place, beside: true })) }
       case "Race": {
-        const inRace = { ...place, inStep: true }
-        const called = name("race")
-        return { ...program, name: called, left: stepAt(program.left, inRace), right: stepAt(program.right, inRace) }
+        const { left, right } = program
+        const inStep = program.inStep || place.repeated
+        const inRace = { ...place, inStep: place.inStep || inStep }
+        const called = inStep ? name("race") : ""
+        return { ...program, name: called, inStep, left: racerAt(left, inRace), right: racerAt(right, inRace) }
       }
       case "Abandon": {
         const called = name("abandon")

@@ -79,10 +79,10 @@ const interpreter = (world: World["Service"]) => {
         }
         case "Question":
           return program.of === "user" ? askUser(program) : askModel(program)
-        case "Race":
-          return Durable.step(program.name, Effect.raceFirst(step(program.left, values), step(program.right, values)), {
-            error: Failure
-          })
+        case "Race": {
+          const race = Effect.raceFirst(run(program.left), run(program.right))
+          return program.inStep ? Durable.step(program.name, race, { error: Failure }) : race
+        }
         case "Abandon":
           return Durable.step(
             program.name,
@@ -167,7 +167,7 @@ const askUser = (question: Question): Effect.Effect<number> =>
     Durable.elicit(question.name, {
       message: plan(question),
       schema: Schema.Struct({ value: Schema.Int }),
-      timeout: question.reply === "nothing" ? deadline : undefined
+      timeout: question.lasts ? undefined : deadline
     }),
     (answer) =>
       answer._tag === "Accepted"
@@ -183,7 +183,7 @@ const askModel = (question: Question): Effect.Effect<number> =>
   Durable.sample(question.name, {
     messages: [{ role: "user", content: { type: "text", text: plan(question) } }],
     maxTokens: 1,
-    timeout: question.reply === "nothing" ? deadline : "23 hours"
+    timeout: question.lasts ? "23 hours" : deadline
   }).pipe(
     Effect.map(({ content }) => "text" in content ? Number(content.text) : codes.unexpected),
     Effect.catch(({ reason }) =>

@@ -132,7 +132,9 @@ export const modelChecking = Effect.fnUntraced(function*(
       schedule: CrashTest.schedules({ max: options.faults ?? 4, kinds: options.kinds })
     }),
     Effect.fnUntraced(function*({ program, schedule }) {
-      const survived = yield* run(program, schedule, options)
+      // A jump decides races.
+      const fair = has(program, "Race") ? schedule.filter(({ _tag }) => _tag !== "ClockJump") : schedule
+      const survived = yield* run(program, fair, options)
       crashes += survived.crashes
       repeated += survived.repeated
       count(outcomes, survived.value.outcome._tag)

@@ -37,7 +37,10 @@ const lines = (program: Program, scope: number): ReadonlyArray<string> => {
         ...program.branches.flatMap((branch) => block("  and", branch).map((line) => `  ${line}`))
       ]
     case "Race":
-      return [`race ${program.name}`, ...indent([...step(program.left, scope), ...step(program.right, scope)])]
+      return [
+        program.inStep ? `race in step ${program.name}` : "race",
+        ...indent([...lines(program.left, scope), ...lines(program.right, scope)])
+      ]
     case "Abandon":
       return [`abandon ${program.name} after ${program.after} ms`, ...indent(step(program.body, scope))]
     case "Sleep":

@@ -24,7 +24,7 @@ export type Program =
   | { readonly _tag: "All"; readonly branches: ReadonlyArray<Program>; readonly atATime: number }
   | Race
   | { readonly _tag: "Abandon"; readonly name: string; readonly body: Step; readonly after: number }
-  | { readonly _tag: "Sleep"; readonly name: string; readonly ms: number }
+  | Sleep
   | Question
   | { readonly _tag: "Say"; readonly as: "log" | "progress"; readonly value: Term }
 
@@ -44,12 +44,22 @@ export interface Step {
   readonly undo: boolean
 }
 
-/** Two steps of different length: the shorter one wins, in a step of its own. */
+/** The one that is done first wins. */
 export interface Race {
   readonly _tag: "Race"
   readonly name: string
-  readonly left: Step
-  readonly right: Step
+  /** In a step of that name. */
+  readonly inStep: boolean
+  readonly left: Racer
+  readonly right: Racer
+}
+
+export type Racer = Step | Sleep | Question
+
+export interface Sleep {
+  readonly _tag: "Sleep"
+  readonly name: string
+  readonly ms: number
 }
 
 export interface Question {
@@ -60,6 +70,8 @@ export interface Question {
   readonly reply: "accept" | "refuse" | "nothing"
   readonly value: number
   readonly after: number
+  /** There is no deadline. */
+  readonly lasts: boolean
 }
 
 const Term = Schema.Struct({ back: Schema.NullOr(Schema.Int), plus: Schema.Int })
@@ -78,6 +90,19 @@ const Step = Schema.TaggedStruct("Step", {
   undo: Schema.Boolean
 })
 
+const Sleep = Schema.TaggedStruct("Sleep", { name: Schema.String, ms: Schema.Int })
+
+const Question = Schema.TaggedStruct("Question", {
+  name: Schema.String,
+  of: Schema.Literals(["user", "model"]),
+  reply: Schema.Literals(["accept", "refuse", "nothing"]),
+  value: Schema.Int,
+  after: Schema.Int,
+  lasts: Schema.Boolean
+})
+
+const Racer = Schema.Union([Step, Sleep, Question])
+
 export const Program: Schema.Codec<Program> = Schema.Union([
   Schema.TaggedStruct("Give", { value: Term }),
   Schema.TaggedStruct("Fail", { code: Term }),
@@ -88,16 +113,10 @@ export const Program: Schema.Codec<Program> = Schema.Union([
   Schema.TaggedStruct("Catch", { body: Nested, next: Nested }),
   Schema.TaggedStruct("Ensure", { body: Nested, last: Nested }),
   Schema.TaggedStruct("All", { branches: Schema.Array(Nested), atATime: Schema.Int }),
-  Schema.TaggedStruct("Race", { name: Schema.String, left: Step, right: Step }),
+  Schema.TaggedStruct("Race", { name: Schema.String, inStep: Schema.Boolean, left: Racer, right: Racer }),
   Schema.TaggedStruct("Abandon", { name: Schema.String, body: Step, after: Schema.Int }),
-  Schema.TaggedStruct("Sleep", { name: Schema.String, ms: Schema.Int }),
-  Schema.TaggedStruct("Question", {
-    name: Schema.String,
-    of: Schema.Literals(["user", "model"]),
-    reply: Schema.Literals(["accept", "refuse", "nothing"]),
-    value: Schema.Int,
-    after: Schema.Int
-  }),
+  Sleep,
+  Question,
   Schema.TaggedStruct("Say", { as: Schema.Literals(["log", "progress"]), value: Term })
 ])
 

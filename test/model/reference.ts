@@ -2,7 +2,7 @@
  * What a program means, said in one breath: no store, no replay, no time, no
  * crash. The engine must come to the same, whatever happens to it.
  */
-import { codes, modulus, type Outcome, type Program, type Term } from "./program.ts"
+import { codes, modulus, type Outcome, type Program, type Question, type Racer, type Term } from "./program.ts"
 
 export interface Meaning {
   readonly outcome: Outcome
@@ -26,8 +26,17 @@ export const meaning = (program: Program, interrupted: ReadonlySet<string> = new
   const happened = new Map<string, string>()
   const asked = new Set<string>()
   const said: Array<string> = []
+  /** Questions that nobody has answered in the end. */
+  const withdrawn: Array<string> = []
   const undo: Array<string> = []
   let progress = -Infinity
+
+  const ask = ({ lasts, name, reply }: Question, frame: Frame) => {
+    const path = enter(frame, name)
+    if (!asked.has(path)) said.push(`ask ${name}`)
+    if (!asked.has(path) && reply === "nothing") (lasts ? withdrawn : said).push("withdraw")
+    asked.add(path)
+  }
 
   const evaluate = (program: Program, frame: Frame, values: ReadonlyArray<number>): Outcome => {
     const number = ({ back, plus }: Term) => (back === null ? 0 : values.at(-1 - back) ?? 0) + plus
@@ -67,18 +76,15 @@ export const meaning = (program: Program, interrupted: ReadonlySet<string> = new
         if (program.as === "progress") progress = Math.max(progress, n)
         return value(n)
       }
-      case "Question": {
-        const path = enter(frame, program.name)
-        if (!asked.has(path)) said.push(`ask ${program.name}`, ...program.reply === "nothing" ? ["withdraw"] : [])
-        asked.add(path)
+      case "Question":
+        ask(program, frame)
         return value({ accept: program.value, refuse: codes.refused, nothing: codes.unanswered }[program.reply])
-      }
       case "Race": {
-        const [winner, loser] = program.left.takes < program.right.takes
-          ? [program.left, program.right]
-          : [program.right, program.left]
-        const inner = { path: `${enter(frame, program.name)}/`, uses: new Map() }
-        happened.set(enter(inner, loser.name), loser.name)
+        const inner = program.inStep ? { path: `${enter(frame, program.name)}/`, uses: new Map() } : frame
+        const leftWins = length(program.left) < length(program.right)
+        const [winner, loser] = leftWins ? [program.left, program.right] : [program.right, program.left]
+        if (loser._tag === "Step") happened.set(enter(inner, loser.name), loser.name)
+        if (loser._tag === "Question") ask(loser, inner)
         return evaluate(winner, inner, values)
       }
       case "Abandon": {
@@ -115,7 +121,7 @@ export const meaning = (program: Program, interrupted: ReadonlySet<string> = new
   for (const name of [...happened.values(), ...undone.map((name) => `undo ${name}`)]) {
     effects.set(name, (effects.get(name) ?? 0) + 1)
   }
-  return { outcome, effects, said, undone }
+  return { outcome, effects, said: [...said, ...withdrawn], undone }
 }
 
 const value = (value: number): Outcome => ({ _tag: "Value", value: value % modulus })
@@ -132,6 +138,16 @@ const code = (outcome: Outcome): number => {
       return { TimedOut: codes.timedOut, Interrupted: codes.interrupted, Died: codes.died }[outcome._tag]
   }
 }
+
+/** How long it takes; the winner of a race is far ahead. */
+const length = (racer: Racer): number =>
+  racer._tag === "Step"
+    ? racer.takes
+    : racer._tag === "Sleep"
+    ? racer.ms
+    : racer.reply === "nothing"
+    ? Infinity
+    : racer.after
 
 /** `charge`, `charge#2`, `outer/charge`. */
 const enter = ({ path, uses }: Frame, name: string): string => {

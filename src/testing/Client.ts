@@ -186,6 +186,8 @@ export interface Options {
   /** What the user says. Default: accepts without content. */
   readonly answer?: ((question: Question) => Effect.Effect<Schema.Json | void>) | undefined
   readonly capabilities: Readonly<Record<string, Schema.Json>>
+  /** How long `Clients.settled` waits for an answer that no call needs any more. Default 1 hour. */
+  readonly thinkingTime?: Duration.Input | undefined
   /** Told the id of each event, also of those without a message. */
   readonly onEventId: (source: Source, eventId: string) => void
   readonly onReceived: (received: Received) => void
@@ -222,7 +224,7 @@ export interface Clients extends Client {
   readonly replay: (firstEventId: string) => Effect.Effect<ReadonlyArray<string> | undefined>
   /**
    * Returns when every call has its answer and every question the one that the
-   * test gave, but waits for the test no longer than an hour.
+   * test gave.
    */
   readonly settled: Effect.Effect<void>
 }

@@ -29,7 +29,7 @@ export const differences = (run: Outward, expected: Outward): ReadonlyArray<stri
     return []
   }
   if (Exit.isFailure(run.exit)) {
-    return [`the script fails: ${Cause.pretty(run.exit.cause)}`]
+    return [scriptFails(run.exit.cause)]
   }
   const value = JSON.stringify(run.exit.value)
   const wanted = JSON.stringify(expected.exit.value)
@@ -41,6 +41,9 @@ export const differences = (run: Outward, expected: Outward): ReadonlyArray<stri
     ...effectsOf(run, expected)
   ]
 }
+
+/** @internal */
+export const scriptFails = (cause: Cause.Cause<unknown>): string => `the script fails: ${Cause.pretty(cause)}`
 
 const effectsOf = ({ effects, keyless }: Outward, expected: Outward): ReadonlyArray<string> =>
   Array.from(new Set([...expected.effects.keys(), ...effects.keys()])).flatMap((name) => {

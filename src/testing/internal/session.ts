@@ -37,7 +37,7 @@ export interface Session {
     readonly answer: (effect: Effect.Effect<void>) => void
     readonly stream: (effect: Effect.Effect<void>) => void
   }
-  /** Returns when all calls have ended, and nobody thinks about an answer any more; but see `thinkingTime`. */
+  /** Returns when all calls have ended, and nobody thinks about an answer any more; but see `Options.thinkingTime`. */
   readonly settled: Effect.Effect<void>
   /** Returns when the client is gone, with `value`. */
   readonly unlessGone: <A>(effect: Effect.Effect<A>, value: A) => Effect.Effect<A>
@@ -49,9 +49,6 @@ export interface Session {
   readonly end: Effect.Effect<void>
   readonly vanish: Effect.Effect<void>
 }
-
-/** How long a user may think about an answer that nobody waits for any more. */
-const thinkingTime = "1 hour"
 
 const protocolVersion = "2025-11-25"
 
@@ -162,7 +159,7 @@ export const open = Effect.fnUntraced(function*(
     fork,
     settled: Effect.andThen(
       FiberSet.awaitEmpty(calls),
-      Effect.timeoutOption(FiberSet.awaitEmpty(answers), thinkingTime)
+      Effect.timeoutOption(FiberSet.awaitEmpty(answers), options.thinkingTime ?? "1 hour")
     ),
     unlessGone,
     act,

@@ -4,55 +4,59 @@
  * it and after it; also while the next process recovers from the one before.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Cause, Console, Effect, Exit, Runtime } from "effect"
+import { Cause, Console, Effect, Exit, Runtime, type Scope } from "effect"
 import { Command, Flag } from "effect/cli"
 import { conversation } from "../test/matrix/conversation.ts"
 import * as KillPoint from "../test/matrix/KillPoint.ts"
 import * as Nodes from "../test/matrix/Nodes.ts"
+import { officialConversation } from "../test/matrix/official.ts"
 import { rows } from "../test/matrix/rows.ts"
 
 /** How many servers at a time. */
 const lanes = 2
 
-/** Operations after its start at which the process after a kill is killed too, in some of the rounds. */
+/** In every so many rounds the process after a kill is killed too, */
+const recoveryEvery = 3
+
+/** at one of its first so many operations. */
 const recovery = 12
 
 interface Line {
   kills: number
-  readonly failures: Array<string>
+  failures: number
 }
 
-/** What came of the kills, by where they fell. */
+/** What came of the kills, by where they fell. A failure is told at once. */
 class Table {
   readonly #lines = new Map<string, Line>()
 
-  add(name: string, kills: number, failure?: string): void {
-    const line = this.#lines.get(name) ?? { kills: 0, failures: [] }
+  add(name: string, kills: number, failure?: string): Effect.Effect<void> {
+    const line = this.#lines.get(name) ?? { kills: 0, failures: 0 }
     this.#lines.set(name, line)
     line.kills += kills
-    if (failure !== undefined) {
-      line.failures.push(failure)
-    }
+    line.failures += failure === undefined ? 0 : 1
+    return failure === undefined ? Effect.void : Console.error(`${name}: ${failure}\n`)
   }
 
   get kills(): number {
-    return Array.from(this.#lines.values()).reduce((sum, { kills }) => sum + kills, 0)
+    return this.#sum("kills")
   }
 
-  get failures(): ReadonlyArray<string> {
-    return Array.from(this.#lines).flatMap(([name, { failures }]) => failures.map((failure) => `${name}: ${failure}`))
+  get failures(): number {
+    return this.#sum("failures")
   }
 
   get text(): string {
-    const names = Array.from(this.#lines.keys())
-    const width = Math.max(...names.map((name) => name.length))
+    const width = Math.max(...Array.from(this.#lines.keys(), (name) => name.length))
     return Array.from(
       this.#lines,
       ([name, { failures, kills }]) =>
-        `${name.padEnd(width)}  ${String(kills).padStart(5)}  ${
-          failures.length === 0 ? "ok" : `${failures.length} FAILED`
-        }`
+        `${name.padEnd(width)}  ${String(kills).padStart(5)}  ${failures === 0 ? "ok" : `${failures} FAILED`}`
     ).join("\n")
+  }
+
+  #sum(what: keyof Line): number {
+    return Array.from(this.#lines.values()).reduce((sum, line) => sum + line[what], 0)
   }
 }
 
@@ -73,7 +77,7 @@ const inLanes = <A>(
   )
 
 /** What is wrong, if anything. */
-const failureOf = (run: ReturnType<typeof conversation>): Effect.Effect<string | undefined> =>
+const failureOf = (run: Effect.Effect<void, never, Scope.Scope>): Effect.Effect<string | undefined> =>
   Effect.map(
     Effect.exit(Effect.timeout(Effect.scoped(run), "60 seconds")),
     (exit) => Exit.isSuccess(exit) ? undefined : Cause.pretty(exit.cause)
@@ -86,38 +90,54 @@ const matrix = (table: Table) =>
       const before = nodes.kills()
       nodes.forgetEffects()
       const failure = yield* failureOf(run(nodes))
-      table.add(between, nodes.kills() - before, failure)
+      yield* table.add(between, nodes.kills() - before, failure)
     })
   )
 
+/** By a client that writes down what it sees, and by the official SDK's. */
+const conversations = { raw: conversation, official: officialConversation }
+
+type Client = keyof typeof conversations
+
 /** Every point of a conversation. */
-const pointsOf = Effect.gen(function*() {
+const pointsOf = Effect.fnUntraced(function*(client: Client) {
   const nodes = yield* Nodes.Nodes
+  nodes.forgetEffects()
   yield* nodes.arm(KillPoint.nth(Number.MAX_SAFE_INTEGER, 0))
-  yield* Effect.scoped(conversation(nodes))
+  yield* Effect.scoped(conversations[client](nodes))
   return (yield* nodes.operations).flatMap(({ writes }, i) =>
-    Array.from({ length: writes + 1 }, (_, applied) => KillPoint.nth(i + 1, applied))
+    Array.from({ length: writes + 1 }, (_, applied) => ({ client, point: KillPoint.nth(i + 1, applied) }))
   )
-}).pipe(Effect.provide(Nodes.layer, { local: true }))
+})
 
 const sweep = Effect.fnUntraced(function*(table: Table, most: number) {
-  const points = yield* pointsOf
+  const points = yield* Effect.all([pointsOf("raw"), pointsOf("official")]).pipe(
+    Effect.map((points) => points.flat()),
+    Effect.provide(Nodes.layer, { local: true })
+  )
   const every = Math.max(1, points.length / most)
   const chosen = points.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every))
-  yield* Console.log(`A conversation has ${points.length} points to die at; ${chosen.length} of them are killed at.\n`)
+  yield* Console.log(
+    `Two conversations have ${points.length} points to die at; ${chosen.length} of them are killed at.\n`
+  )
   yield* inLanes(
-    chosen.map((point, round) => ({ point, round })),
-    Effect.fnUntraced(function*(nodes, { point, round }) {
+    chosen.map((at, round) => ({ ...at, round })),
+    Effect.fnUntraced(function*(nodes, { client, point, round }) {
       nodes.forgetEffects()
       const deaths = nodes.deaths().length
-      if (round % 3 === 0) {
-        nodes.next({ dieAt: KillPoint.nth(1 + round / 3 % recovery, round % 2 === 0 ? 0 : "all") })
-      }
       yield* nodes.arm(point)
-      const failure = yield* failureOf(conversation(nodes))
+      if (round % recoveryEvery === 0) {
+        nodes.next({ dieAt: KillPoint.nth(1 + round / recoveryEvery % recovery, round % 2 === 0 ? 0 : "all") })
+      }
+      const failure = yield* failureOf(conversations[client](nodes))
+      nodes.next({})
       const [at, ...inRecovery] = nodes.deaths().slice(deaths)
-      table.add(at === undefined ? "nowhere: it had fewer operations" : `at ${at}`, at === undefined ? 0 : 1, failure)
-      inRecovery.forEach((at) => table.add(`in recovery, at ${at}`, 1))
+      yield* table.add(
+        at === undefined ? "nowhere: fewer operations this time" : `at ${at}`,
+        at === undefined ? 0 : 1,
+        failure === undefined ? undefined : `${client}, ${KillPoint.text(point)}: ${failure}`
+      )
+      yield* Effect.forEach(inRecovery, (at) => table.add(`in recovery, at ${at}`, 1), { discard: true })
     })
   )
 })
@@ -126,8 +146,8 @@ const kills = Command.make(
   "kills",
   {
     points: Flag.Int("points").pipe(
-      Flag.withDescription("Points of the conversation to kill at, at most"),
-      Flag.withDefault(260)
+      Flag.withDescription("Points of the conversations to kill at, at most"),
+      Flag.withDefault(240)
     )
   },
   Effect.fnUntraced(function*({ points }) {
@@ -136,10 +156,9 @@ const kills = Command.make(
     yield* matrix(table)
     yield* sweep(table, points)
     yield* Console.log(table.text)
-    yield* Effect.forEach(table.failures, (failure) => Console.error(`\n${failure}`))
     const seconds = Math.round((performance.now() - began) / 1000)
-    yield* Console.log(`\n${table.kills} kills, ${table.failures.length} failures, ${seconds} s`)
-    if (table.failures.length > 0) {
+    yield* Console.log(`\n${table.kills} kills, ${table.failures} failures, ${seconds} s`)
+    if (table.failures > 0) {
       return yield* Effect.die(new Error("Something was lost, or done twice"))
     }
   })

@@ -3,7 +3,7 @@
  * file: when one is killed, the next one starts, on another port.
  */
 import { NodeServices } from "@effect/platform-node"
-import { Context, Deferred, Effect, Exit, FileSystem, Layer, type Scope } from "effect"
+import { Context, Deferred, Effect, Exit, FileSystem, Layer, Schedule, type Scope } from "effect"
 import type { ChildProcessSpawner } from "effect/process"
 import * as Fs from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -92,7 +92,11 @@ const make: Effect.Effect<
   const node = Effect.suspend(() => Deferred.await(present))
   const killed = (count: number) => until(Effect.map(node, () => kills >= count))
   const control = (path: string, init?: RequestInit) =>
-    Effect.flatMap(node, ({ url }) => Effect.promise(() => fetch(new URL(path, url), init)))
+    // It may die while it is asked.
+    Effect.flatMap(node, ({ url }) => Effect.tryPromise(() => fetch(new URL(path, url), init))).pipe(
+      Effect.retry(Schedule.spaced("10 millis")),
+      Effect.orDie
+    )
   const effects = () => EffectsFile.read(effectsFile).slice(forgotten)
 
   const nodes: Nodes["Service"] = {

@@ -3,8 +3,8 @@
  * kill points: where the process dies, what the client does, what must be on the
  * wire. Rows whose feature is not built (tasks, the stateless era) are not here.
  *
- * These run with a real SIGKILL (`killed.ts`); the simulated ones are in
- * `simulated.test.ts`.
+ * These are killed by a real SIGKILL (`killed.test.ts`, `npm run kills`), and go on
+ * on another node; the simulated ones are in `simulated.test.ts`.
  */
 import { assert } from "@effect/vitest"
 import { Effect, type Scope } from "effect"

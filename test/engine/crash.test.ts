@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Schedule, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { Activity, DurableClock, Workflow } from "effect/workflow"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import type { Operation } from "../../src/testing/FaultStore.ts"
@@ -16,9 +17,9 @@ import {
   type Handlers,
   idOf,
   limits,
+  type Options,
   record,
   type Server,
-  turns,
   until
 } from "./harness.ts"
 
@@ -43,41 +44,87 @@ class World {
 
 const Consent = Schema.Struct({ ok: Schema.Boolean })
 
-const handlers = (world: World, outcome: "done" | "no"): Handlers => ({
-  tool: () =>
-    Effect.gen(function*() {
-      const flight = yield* Durable.step("flight", ({ key }) => world.act("flight", key), {
-        compensate: (_value, _cause, { key }) => Effect.asVoid(world.act("release", key))
+/** A server: what it does to the world. */
+type Program = (world: World) => Pick<Options, "workflows"> & { readonly handlers: Handlers }
+
+const calls = (outcome: "done" | "no"): Program => (world) => ({
+  handlers: {
+    tool: () =>
+      Effect.gen(function*() {
+        const flight = yield* Durable.step("flight", ({ key }) => world.act("flight", key), {
+          compensate: (_value, _cause, { key }) => Effect.asVoid(world.act("release", key))
+        })
+        for (let i = 1; i <= 3; i++) {
+          yield* Durable.step("loop", ({ key }) => world.act(`loop ${i}`, key))
+          yield* Durable.progress({ progress: i })
+          yield* Durable.log(`line ${i}`)
+        }
+        yield* Effect.forEach(["x", "y", "z"], (name) => Durable.step(name, ({ key }) => world.act(name, key)), {
+          concurrency: 2
+        })
+        yield* Durable.step(
+          "flaky",
+          ({ attempt, key }) => attempt <= 2 ? Effect.fail("busy") : world.act("flaky", key),
+          {
+            error: Schema.String,
+            retry: { times: 3, schedule: Schedule.spaced("10 seconds") }
+          }
+        )
+        const answer = yield* Durable.elicit("pay", { message: "Pay?", schema: Consent })
+        yield* Durable.sleep("nap", "1 minute")
+        const mailed = yield* Durable.step("mail", ({ key }) => world.act("mail", key), { atMostOnce: true }).pipe(
+          Effect.catchTag("StepInterrupted", () => Effect.succeed("unknown"))
+        )
+        if (outcome === "no") {
+          return yield* Effect.fail(`${answer._tag} ${mailed}`)
+        }
+        return [flight, answer._tag, mailed]
       })
-      for (let i = 1; i <= 3; i++) {
-        yield* Durable.step("loop", ({ key }) => world.act(`loop ${i}`, key))
-        yield* Durable.progress({ progress: i })
-        yield* Durable.log(`line ${i}`)
-      }
-      yield* Effect.forEach(["x", "y", "z"], (name) => Durable.step(name, ({ key }) => world.act(name, key)), {
-        concurrency: 2
-      })
-      yield* Durable.step("flaky", ({ attempt, key }) => attempt <= 2 ? Effect.fail("busy") : world.act("flaky", key), {
-        error: Schema.String,
-        retry: { times: 3, schedule: Schedule.spaced("10 seconds") }
-      })
-      const answer = yield* Durable.elicit("pay", { message: "Pay?", schema: Consent })
-      yield* Durable.sleep("nap", "1 minute")
-      const mailed = yield* Durable.step("mail", ({ key }) => world.act("mail", key), { atMostOnce: true }).pipe(
-        Effect.catchTag("StepInterrupted", () => Effect.succeed("unknown"))
-      )
-      if (outcome === "no") {
-        return yield* Effect.fail(`${answer._tag} ${mailed}`)
-      }
-      return [flight, answer._tag, mailed]
-    })
+  }
 })
+
+class Refused extends Schema.TaggedError<Refused>("Refused")("Refused", { id: Schema.String }) {}
+
+const Order = Workflow.make("Order", {
+  payload: { id: Schema.String },
+  success: Schema.Array(Schema.String),
+  error: Refused,
+  idempotencyKey: ({ id }) => id
+})
+
+const workflows: Program = (world) => ({
+  workflows: Order.toLayer(({ id }) =>
+    Effect.gen(function*() {
+      const act = (name: string) =>
+        Activity.make({ name, success: Schema.String, execute: world.act(`${name} ${id}`, `${name} ${id}`) })
+      const reserved = yield* act("reserve").pipe(
+        Workflow.withCompensation(() => Effect.asVoid(act("release")))
+      )
+      yield* DurableClock.sleep({ name: "cool-off", duration: "1 minute" })
+      const packed = yield* Durable.step("pack", ({ key }) => world.act(`pack ${id}`, key))
+      return id === "bad" ? yield* new Refused({ id }) : [reserved, packed]
+    })
+  ),
+  handlers: {
+    tool: () =>
+      Effect.gen(function*() {
+        yield* Order.execute({ id: "detached" }, { discard: true })
+        const good = yield* Order.execute({ id: "good" })
+        const bad = yield* Effect.flip(Order.execute({ id: "bad" }))
+        const detached = yield* Order.execute({ id: "detached" })
+        return [good, bad._tag, detached]
+      })
+  }
+})
+
+/** Ids of workflows are hashed by WebCrypto, outside of fibers and the test clock. */
+const turnOfLoop = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 /** Repeats its POST, answers each question, and lets time pass, until the call has its last event. */
 const client = (server: Server) =>
   Effect.gen(function*() {
     const id = idOf("call")
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 2_000; i++) {
       yield* server.calls.start(callOf("tool", { progressToken: "t" }))
       const all = yield* events(server, id)
       const asked = all.find(({ key }) => key === "question/pay")
@@ -94,14 +141,14 @@ const client = (server: Server) =>
       if (last?.key === "result" || last?.key === "end") {
         return
       }
-      yield* turns(3)
+      yield* turnOfLoop
       yield* TestClock.adjust("7 seconds")
-      yield* turns(3)
+      yield* turnOfLoop
     }
     return yield* Effect.die(new Error("The call did not end"))
   })
 
-const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outcome: "done" | "no" = "done") {
+const scenario = Effect.fnUntraced(function*(program: Program, crashes: ReadonlyArray<Crash>) {
   const disk = MemoryStore.makeDisk()
   const world = new World()
   let boots = 0
@@ -111,7 +158,9 @@ const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outc
     const died = yield* Deferred.make<void>()
     const begun: Array<Operation> = []
     const scope = yield* Scope.make()
-    const ended = yield* boot(handlers(world, outcome), {
+    const { handlers, ...rest } = program(world)
+    const ended = yield* boot(handlers, {
+      ...rest,
       disk,
       faults: {
         decide: (operation) => {
@@ -147,10 +196,14 @@ const scenario = Effect.fnUntraced(function*(crashes: ReadonlyArray<Crash>, outc
   }
 })
 
-const check = (
-  result: { readonly all: ReadonlyArray<Event>; readonly world: World; readonly boots: number; readonly record: any },
-  outcome: "done" | "no"
-) => {
+interface Result {
+  readonly all: ReadonlyArray<Event>
+  readonly world: World
+  readonly boots: number
+  readonly record: any
+}
+
+const checkCall = (result: Result, outcome: "done" | "no") => {
   const { all, boots, world } = result
   const data = (tag: string) => all.filter((event) => event.data?._tag === tag).map((event) => event.data)
   assert.deepStrictEqual(data("Progress").map(({ progress }) => progress), [1, 2, 3], "progress")
@@ -177,32 +230,55 @@ const check = (
   assert.isDefined(result.record?.result, "complete")
 }
 
+const checkWorkflows = ({ all, boots, record, world }: Result) => {
+  const pair = (id: string) => [`reserve ${id}`, `pack ${id}`]
+  assert.deepStrictEqual(all.at(-1)!.data.result.value, [pair("good"), "Refused", pair("detached")])
+  for (const name of ["good", "bad", "detached"].flatMap(pair).concat("release bad")) {
+    const starts = world.starts.filter((start) => start === name).length
+    assert.isTrue(starts >= 1 && starts <= boots, `${name} started ${starts} times in ${boots} boots`)
+  }
+  assert.notInclude(world.starts, "release good")
+  assert.strictEqual(world.effects.size, 7, "one key for each")
+  assert.isDefined(record?.result, "complete")
+}
+
+/** One crash before, after and within every operation of a run; returns how many. */
+const everyCrash = Effect.fnUntraced(function*(program: Program, check: (result: Result) => void) {
+  const whole = yield* scenario(program, [])
+  check(whole)
+  let points = 0
+  for (const { index, what, writes } of whole.operations) {
+    for (let applied = 0; applied <= writes.length; applied++) {
+      const result = yield* scenario(program, [{ at: index, applied }])
+      try {
+        check(result)
+      } catch (error) {
+        throw new Error(`crash at ${index} (${what}), ${applied} writes applied: ${error}`, { cause: error })
+      }
+      points++
+    }
+  }
+  return points
+})
+
 describe("crashes", () => {
   for (const outcome of ["done", "no"] as const) {
     it.effect(
       `before, after and within every operation of a call that ends as "${outcome}"`,
       () =>
-        Effect.gen(function*() {
-          const whole = yield* scenario([], outcome)
-          check(whole, outcome)
-          let points = 0
-          for (const { index, writes } of whole.operations) {
-            for (let applied = 0; applied <= writes.length; applied++) {
-              const crash = { at: index, applied }
-              const result = yield* scenario([crash], outcome)
-              try {
-                check(result, outcome)
-              } catch (error) {
-                throw new Error(`crash at ${JSON.stringify(crash)}: ${error}`, { cause: error })
-              }
-              points++
-            }
-          }
-          assert.isAbove(points, 100)
-        }),
-      60_000
+        Effect.map(
+          everyCrash(calls(outcome), (result) => checkCall(result, outcome)),
+          (points) => assert.isAbove(points, 100)
+        ),
+      120_000
     )
   }
+
+  it.effect(
+    "before, after and within every operation of users' workflows",
+    () => Effect.map(everyCrash(workflows, checkWorkflows), (points) => assert.isAbove(points, 60)),
+    120_000
+  )
 
   const Crashes = Schema.Array(Schema.Struct({
     at: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 80 })),
@@ -212,7 +288,14 @@ describe("crashes", () => {
   it.effect.prop(
     "any number of crashes, also during recovery",
     [Crashes, Schema.Literals(["done", "no"])],
-    ([crashes, outcome]) => Effect.map(scenario(crashes, outcome), (result) => check(result, outcome)),
-    { timeout: 60_000, arbitrary: { runs: 150 } }
+    ([crashes, outcome]) => Effect.map(scenario(calls(outcome), crashes), (result) => checkCall(result, outcome)),
+    { timeout: 120_000, arbitrary: { runs: 100 } }
+  )
+
+  it.effect.prop(
+    "any number of crashes of users' workflows",
+    [Crashes],
+    ([crashes]) => Effect.map(scenario(workflows, crashes), checkWorkflows),
+    { timeout: 120_000, arbitrary: { runs: 30 } }
   )
 })

@@ -12,7 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
-import type { StepRecord } from "../../store/Store.ts"
+import type { ArmTimer, StepRecord } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
 import { StepTimedOut } from "../StepError.ts"
 import type { Attempt, Probe } from "../StepProbe.ts"
@@ -147,6 +147,7 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
     const name = `${at.attempt}@${attempt}`
     const before = run.replay.get(name)
     let failed: Codec.FailedAttempt
+    let stored: ReadonlyArray<ArmTimer> = []
     if (before === undefined) {
       if (attempt > 1 && !at.inside && run.env.isStopping()) {
         return yield* run.stopHere
@@ -158,6 +159,7 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
         return yield* recall(step, ended)
       }
       failed = ended.failed
+      stored = ended.armed
     } else {
       failed = Codec.parseAttempt(before.exit)
       if (policy !== undefined) {
@@ -169,8 +171,8 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
       }
     }
     const armed = run.arm(name, failed.due)
-    if (before !== undefined && armed.length > 0) {
-      // The timer came after the record, and may not have been stored.
+    if (armed.length > stored.length) {
+      // An earlier run may have stored the record only; or the wait was short, and the clock was set back since.
       yield* Effect.orDie(run.journal.commit(armed))
     }
     yield* run.until(name, failed.due, armed)
@@ -180,7 +182,7 @@ const attempts = Effect.fnUntraced(function*(step: Step): Effect.fn.Return<any, 
 
 type Ended =
   | { readonly _tag: "Recorded"; readonly exit: string; readonly version: string }
-  | { readonly _tag: "Failed"; readonly failed: Codec.FailedAttempt }
+  | { readonly _tag: "Failed"; readonly failed: Codec.FailedAttempt; readonly armed: ReadonlyArray<ArmTimer> }
 
 const runAttempt = (
   step: Step,
@@ -310,8 +312,9 @@ const recordFailed = (step: Step, attempt: number, failed: Codec.FailedAttempt):
   const { at, key, run } = step
   const path = `${at.attempt}@${attempt}`
   const exit = Codec.print(failed)
-  return run.journal.record({ path, kind: "attempt", key, root: at.root, exit }, run.arm(path, failed.due)).pipe(
-    Effect.map((exit): Ended => ({ _tag: "Failed", failed: Codec.parseAttempt(exit) })),
+  const armed = run.arm(path, failed.due)
+  return run.journal.record({ path, kind: "attempt", key, root: at.root, exit }, armed).pipe(
+    Effect.map((exit): Ended => ({ _tag: "Failed", failed: Codec.parseAttempt(exit), armed })),
     Effect.catch((error) => recordUnstorable(step, error))
   )
 }

@@ -99,12 +99,15 @@ export const make = (options: {
   let circumstances: ReadonlyArray<string> = []
   let movedAt = started
   let latestWall = wall()
+  /** By how much the clocks of the processes were ever ahead of the virtual time. */
+  let largestLead = latestWall - started
   let holder = 1
   let hasEnded = false
 
   const say = (lane: Entry["lane"], text: string, process = holder) => {
     options.onActivity()
     latestWall = Math.max(latestWall, wall())
+    largestLead = Math.max(largestLead, wall() - now())
     timeline.push({ at: now() - started, process, lane, text })
   }
 
@@ -128,7 +131,11 @@ export const make = (options: {
 
   const ledger = Ledger.make(violation)
   const steps = StepChecks.make(violation)
-  const clients = ClientChecks.make({ say: (text) => say("client", text), violation })
+  const clients = ClientChecks.make({
+    say: (text) => say("client", text),
+    isSetBack: () => wall() - now() < largestLead,
+    violation
+  })
 
   const audit = (
     store: Store["Service"],
@@ -220,7 +227,10 @@ export const make = (options: {
       }),
     eventId: clients.eventId,
     received: (received) => {
-      moved()
+      // a heartbeat says nothing
+      if (received.eventId !== undefined) {
+        moved()
+      }
       clients.received(received)
     },
     answered: (question) => {

@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import type * as Schema from "effect/Schema"
@@ -309,6 +310,17 @@ export const run: <A, E, R>(
         }
       })
 
+      /** Retention has taken the stream, since the clock has jumped or the run was long. */
+      const isForgotten = (eventId: string) =>
+        Effect.suspend(() =>
+          holder === undefined
+            ? Effect.succeed(false)
+            : Effect.match(holder.store.stream({ token: eventId.slice(0, eventId.lastIndexOf(":")) }), {
+              onFailure: () => false,
+              onSuccess: (stream) => Option.isNone(stream) || stream.value.forgotten
+            })
+        )
+
       const script = Effect.gen(function*() {
         const client = yield* Client.make({
           url: new URL(program.path, "http://127.0.0.1").href,
@@ -331,7 +343,7 @@ export const run: <A, E, R>(
         yield* holder?.kill ?? Effect.void
         yield* Effect.sleep("1 minute")
         for (const [call, firstEventId] of observer.streams()) {
-          const replayed = yield* client.replay(firstEventId)
+          const replayed = (yield* isForgotten(firstEventId)) ? undefined : yield* client.replay(firstEventId)
           if (replayed !== undefined) {
             observer.replayed(call, replayed)
           }

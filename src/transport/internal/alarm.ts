@@ -25,7 +25,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Alarm, never, Scope.Scope> {
   const entries = new Set<Entry>()
   const ringUntil = (now: number) => {
-    for (const entry of entries) {
+    // Not those that are set meanwhile: where the clock is set back while they ring, they come back for the same time.
+    for (const entry of Array.from(entries)) {
       if (entry.at <= now) {
         entries.delete(entry)
         entry.ring()

@@ -5,7 +5,7 @@
  *     npm run crash -- --only sleeps --store sqlite --replay crash@17/2
  */
 import { NodeRuntime, NodeServices, NodeWorker } from "@effect/platform-node"
-import { Array, Console, Effect, Layer, Option, Random, Runtime } from "effect"
+import { Console, Effect, Layer, Option, Random, Runtime } from "effect"
 import { CrashTest, Timeline } from "effect-durable-mcp/testing"
 import { Command, Flag } from "effect/cli"
 import { RpcClient } from "effect/rpc"
@@ -14,7 +14,6 @@ import { Worker } from "node:worker_threads"
 import { type Name, names } from "../test/crash/areas/index.ts"
 import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
 import { programOf, type Proof, Prover } from "./crash/Prover.ts"
-import { table } from "./crash/table.ts"
 
 const stores = ["memory", "sqlite"] as const
 
@@ -46,9 +45,9 @@ const prove = (jobs: ReadonlyArray<Job>, settings: Settings) =>
     return yield* Effect.forEach(
       jobs,
       (job) =>
-        Effect.match(prover.prove({ ...job, ...settings }), {
-          onFailure: (error) => ({ job, proof: undefined, failure: failureOf(job, error) }),
-          onSuccess: (proof) => ({ job, proof, failure: undefined })
+        Effect.matchEffect(prover.prove({ ...job, ...settings }), {
+          onFailure: (error) => Effect.as(Console.log(rowOf(job, undefined)), { failure: failureOf(job, error) }),
+          onSuccess: (proof) => Effect.as(Console.log(rowOf(job, proof)), { proof })
         }),
       { concurrency: threads }
     )
@@ -62,40 +61,53 @@ const failureOf = ({ area, store }: Job, error: { readonly _tag: string; readonl
 
 const simulated = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, settings: Settings) {
   const began = performance.now()
+  yield* Console.log(line(columns.map(([title]) => title)))
   const ended = yield* prove(jobs, settings)
-  const proofs = Array.map(ended, ({ proof }) => proof).filter((proof) => proof !== undefined)
+  const proofs = ended.flatMap((job) => "proof" in job ? job.proof : [])
   const total = (count: (proof: Proof) => number) => proofs.reduce((sum, proof) => sum + count(proof), 0)
+  const [slowest] = proofs.map((proof) => proof.slowest).sort((a, b) => b.milliseconds - a.milliseconds)
   const seconds = Math.round((performance.now() - began) / 1000)
-  yield* Console.log(table(columns, ended.map(({ job, proof }) => rowOf(job, proof))))
   yield* Console.log(
     `\n${total(({ crashes }) => crashes)} simulated crashes and ${total(({ otherFaults }) => otherFaults)} other ` +
       `faults survived in ${total(({ runs }) => runs)} runs; ${total(({ repeated }) => repeated)} effects were ` +
-      `repeated under their keys; ${seconds} s on ${threads} threads. Checked in each run:\n` +
-      CrashTest.invariants.map((invariant) => `  - ${invariant}`).join("\n")
+      `repeated under their keys; the slowest point: ${pointOf(slowest)}; ${seconds} s on ${threads} threads. ` +
+      `Checked in each run:\n${CrashTest.invariants.map((invariant) => `  - ${invariant}`).join("\n")}`
   )
-  return ended.flatMap(({ failure }) => failure ?? [])
+  return ended.flatMap((job) => "failure" in job ? job.failure : [])
 })
 
+/** Numbers to the right, in columns of one width. */
 const columns = [
-  ["area", "left"],
-  ["store", "left"],
-  ["operations", "right"],
-  ["runs", "right"],
-  ["crashes", "right"],
-  ["other faults", "right"],
-  ["repeated effects", "right"],
-  ["a run", "right"],
-  ["slowest point", "left"]
+  ["area", -16],
+  ["store", -8],
+  ["operations", 10],
+  ["runs", 6],
+  ["crashes", 8],
+  ["other faults", 12],
+  ["repeated effects", 16],
+  ["a run", 7],
+  ["  slowest point", -40]
 ] as const
 
-const rowOf = ({ area, store }: Job, proof: Proof | undefined): ReadonlyArray<string> =>
-  proof === undefined ? [area, store, "FAILED"] : [
-    area,
-    store,
-    ...[proof.operations, proof.runs, proof.crashes, proof.otherFaults, proof.repeated].map(String),
-    `${Math.round(proof.milliseconds / proof.runs)} ms`,
-    `${Math.round(proof.slowest.milliseconds)} ms ${proof.slowest.token}`
-  ]
+const line = (cells: ReadonlyArray<string>): string =>
+  columns.map(([, width], i) => {
+    const cell = cells[i] ?? ""
+    return width < 0 ? cell.padEnd(-width) : cell.padStart(width)
+  }).join(" ").trimEnd()
+
+const rowOf = ({ area, store }: Job, proof: Proof | undefined): string =>
+  line(
+    proof === undefined ? [area, store, "FAILED"] : [
+      area,
+      store,
+      ...[proof.operations, proof.runs, proof.crashes, proof.otherFaults, proof.repeated].map(String),
+      `${Math.round(proof.milliseconds / proof.runs)} ms`,
+      `  ${pointOf(proof.slowest)}`
+    ]
+  )
+
+const pointOf = (slowest: Proof["slowest"] | undefined): string =>
+  slowest === undefined ? "none" : `${Math.round(slowest.milliseconds)} ms ${slowest.token}`
 
 const replayed = Effect.fnUntraced(function*(job: Job, token: string) {
   const run = yield* CrashTest.replay(programOf(job), token)

@@ -246,6 +246,35 @@ describe("users' workflows", () => {
       assert.deepStrictEqual(log, ["undo a"])
     }))
 
+  it.effect("interrupt: safe undoes also what another fiber comes to after the one that waits", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const Job = Workflow.make("Job", { payload: { id: Schema.String }, idempotencyKey: ({ id }) => id })
+      const server = yield* boot({}, {
+        workflows: Job.toLayer(() =>
+          Effect.all([
+            Durable.sleep("long", "1 day"),
+            Effect.andThen(
+              Effect.sleep("1 second"),
+              Durable.step("a", Effect.void, { compensate: () => Effect.sync(() => log.push("undo a")) })
+            )
+          ], { concurrency: "unbounded", discard: true })
+        )
+      })
+      const id = yield* onEngine(server, Job.execute({ id: "1" }, { discard: true }))
+      yield* reached(server, id, "long")
+      yield* TestClock.adjust("1 second")
+      yield* reached(server, id, "a")
+      yield* TestClock.adjust("6 seconds")
+      yield* until(state(server, id), (state) => state === "waiting")
+      yield* onEngine(server, Job.interrupt(id))
+      yield* turns()
+      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("6 seconds")
+      yield* until(state(server, id), (state) => state === "completed")
+      assert.deepStrictEqual(log, ["undo a"])
+    }))
+
   it.effect("interrupt: safe stands over a crash, also where what it waited for has come since", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()

@@ -523,7 +523,9 @@ export class Run {
         if (this.#decided !== undefined) {
           return this.endDecided
         }
-        if (this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking) {
+        if (
+          this.cancelRequest === "safe" && !this.#unwinding && !this.waits.isWorking && this.#toFind.size === 0
+        ) {
           this.end({ _tag: "Unwinding", conclusion: this.program.cancelled })
         }
       }

@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Client from "../Client.ts"
 import type { Options } from "../KillProcess.ts"
@@ -26,7 +26,7 @@ export interface Result<A, E> extends Outward {
   readonly kills: ReadonlyArray<CrashAfter>
   readonly calls: number
   readonly questions: number
-  /** Milliseconds. */
+  /** Milliseconds from when the server listened. */
   readonly duration: number
   /** The script gave answers up. */
   readonly givenUp: boolean
@@ -37,16 +37,21 @@ export interface Result<A, E> extends Outward {
 /** How long a user may think about an answer that no call needs any more. */
 const thinkingTime = "1 second"
 
+/** How long a process lives before it is killed, in milliseconds from when it is started or listens. @internal */
+export interface Lifetime {
+  readonly from: "start" | "listening"
+  readonly ms: number
+}
+
 /**
- * @param lifetimes How long each process lives before it is killed, in
- *   milliseconds; the last one lives on.
+ * @param lifetimes Of all processes but the last one, which lives on.
  *
  * @internal
  */
 export const play = Effect.fnUntraced(function*<A, E, R>(
   server: ServerProcess,
   options: Options<A, E, R>,
-  lifetimes: ReadonlyArray<number>
+  lifetimes: ReadonlyArray<Lifetime>
 ): Effect.fn.Return<Result<A, E>, never, R> {
   const clock = yield* Clock.Clock
   const began = clock.currentTimeMillisUnsafe()
@@ -57,6 +62,8 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
   let calls = 0
   let questions = 0
   let givenUp = false
+  let isStarting = false
+  let duration = 0
   let movedAt = began
 
   const say = (lane: Entry["lane"], text: string) => {
@@ -72,9 +79,13 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
   const checks = ClientChecks.make({ say: (text) => say("client", text), isSetBack: () => false, violation })
 
   const start = Effect.gen(function*() {
+    if (server.isListening()) {
+      return
+    }
     say("process", "starts")
+    isStarting = true
     yield* server.start
-    moved()
+    isStarting = false
     say("process", "listens")
   })
 
@@ -90,15 +101,18 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
   }, Effect.uninterruptible)
 
   const killing = Effect.gen(function*() {
-    for (const ms of lifetimes) {
-      yield* Effect.sleep(ms)
+    for (const { from, ms } of lifetimes) {
+      yield* from === "listening"
+        ? Effect.andThen(start, Effect.sleep(ms))
+        : Effect.raceFirst(Effect.andThen(start, Effect.never), Effect.sleep(ms))
       yield* kill(ms)
-      yield* start
     }
+    yield* start
   })
 
   const conversation = Effect.gen(function*() {
     yield* start
+    const listening = clock.currentTimeMillisUnsafe()
     const killer = yield* Effect.forkScoped(killing)
     const client = yield* Client.make({
       url: options.url,
@@ -131,6 +145,7 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
     yield* client.settled
     yield* Fiber.interrupt(killer)
     say("client", "the script has ended")
+    duration = clock.currentTimeMillisUnsafe() - listening
     yield* start
     for (const [stream, firstEventId] of checks.streams()) {
       const messages = yield* client.replay(firstEventId)
@@ -144,6 +159,9 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
   const patience = Duration.toMillis(options.patience ?? "1 minute")
   const stuck = Effect.gen(function*() {
     for (;;) {
+      if (isStarting) {
+        moved() // it has a limit of its own
+      }
       const left = movedAt + patience - clock.currentTimeMillisUnsafe()
       if (left <= 0) {
         return `nothing has come of anything for ${
@@ -166,7 +184,7 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
     kills,
     calls,
     questions,
-    duration: clock.currentTimeMillisUnsafe() - began,
+    duration,
     givenUp,
     messages: checks.messages(),
     effects: new Map(),

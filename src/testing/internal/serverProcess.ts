@@ -31,6 +31,7 @@ export interface Command {
 export interface ServerProcess {
   /** Waits until there is a process that listens. */
   readonly connect: Effect.Effect<Client.Connection>
+  readonly isListening: () => boolean
   /** Returns when it listens, at once if it does already. */
   readonly start: Effect.Effect<void>
   /** SIGKILL; returns when the process, and what it has started, is gone. */
@@ -94,6 +95,26 @@ export const make = Effect.fnUntraced(function*(
       }),
       Effect.forkIn(scope)
     )
+    const began = performance.now()
+    yield* (command.ready ?? untilAnswers(command.url)).pipe(
+      Effect.timeoutOrElse({
+        duration: command.startTimeout,
+        orElse: () =>
+          Effect.andThen(
+            Effect.sync(() =>
+              fail(
+                `the server did not listen within ${Duration.format(Duration.fromInputUnsafe(command.startTimeout))}`
+              )
+            ),
+            Effect.never
+          )
+      }),
+      Effect.andThen(Effect.sync(() => {
+        slowestStart = Math.max(slowestStart, performance.now() - began)
+        Deferred.doneUnsafe(listening, Effect.succeed(Client.overHttp))
+      })),
+      Effect.forkIn(scope)
+    )
     living = process
   }).pipe(
     Effect.uninterruptible,
@@ -101,26 +122,15 @@ export const make = Effect.fnUntraced(function*(
   )
 
   const start = Effect.gen(function*() {
-    if (living !== undefined) {
-      return
+    if (living === undefined) {
+      // What answers now would be taken for the server.
+      if (command.ready === undefined && (yield* answers(command.url))) {
+        fail(`somebody else answers at ${command.url}`)
+      } else {
+        yield* spawn
+      }
     }
-    // What answers now would be taken for the server.
-    if (command.ready === undefined && (yield* answers(command.url))) {
-      return fail(`somebody else answers at ${command.url}`)
-    }
-    const began = performance.now()
-    yield* spawn
-    yield* Effect.raceFirst(command.ready ?? untilAnswers(command.url), Effect.asVoid(Deferred.await(failed))).pipe(
-      Effect.timeoutOrElse({
-        duration: command.startTimeout,
-        orElse: () =>
-          Effect.sync(() =>
-            fail(`the server did not listen within ${Duration.format(Duration.fromInputUnsafe(command.startTimeout))}`)
-          )
-      })
-    )
-    slowestStart = Math.max(slowestStart, performance.now() - began)
-    yield* Deferred.succeed(listening, Client.overHttp)
+    yield* Effect.raceFirst(Deferred.await(listening), Deferred.await(failed))
   }).pipe(Effect.provideContext(context))
 
   const kill = Effect.suspend(() => {
@@ -130,7 +140,10 @@ export const make = Effect.fnUntraced(function*(
     }
     process.isKilled = true
     living = undefined
-    listening = Deferred.makeUnsafe()
+    // who waits for a process waits on
+    if (Deferred.isDoneUnsafe(listening)) {
+      listening = Deferred.makeUnsafe()
+    }
     return process.handle.kill({ killSignal: "SIGKILL" }).pipe(
       Effect.ignore,
       Effect.andThen(Effect.exit(process.handle.exitCode)),
@@ -140,6 +153,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     connect: Effect.suspend(() => Deferred.await(listening)),
+    isListening: () => Deferred.isDoneUnsafe(listening),
     start,
     kill,
     failed: Deferred.await(failed),

@@ -50,8 +50,8 @@ describe("Timeline.toText", () => {
   it("marks faults, with their meaning, and violations", () => {
     const lines = Timeline.toText(booking).split("\n")
     assert.deepStrictEqual(lines.filter((line) => line.startsWith("**")), [
-      "**      1.000s  fault      cut@3: all connections are cut at operation 3",
-      "**      1.000s  fault      crash@4/1: the process dies at operation 4, with 1 of its writes applied"
+      "**      1.000s  fault      cut@3: all connections are cut at this operation",
+      "**      1.000s  fault      crash@4/1: the process dies at this operation, with 1 of its writes applied"
     ])
     const at = lines.findIndex((line) => line.startsWith(">>"))
     assert.strictEqual(lines[at], ">>      1.100s  violation  charge took place twice:")

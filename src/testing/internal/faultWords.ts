@@ -7,15 +7,20 @@ import type { Fault } from "../Schedule.ts"
 export const isDeath = ({ _tag }: Fault): boolean =>
   _tag === "Crash" || _tag === "TornCommit" || _tag === "CrashAfter" || _tag === "CrashInStep"
 
-/** @internal */
+/**
+ * What happens at the operation above it. The number in a token is not its own:
+ * it counts from the fault before.
+ *
+ * @internal
+ */
 export const inWords = (fault: Fault): string => {
   switch (fault._tag) {
     case "Crash":
-      return `the process dies at operation ${fault.at}, ${
+      return `the process dies at this operation, ${
         fault.applied === 0 ? "before any of its writes" : `with ${fault.applied} of its writes applied`
       }`
     case "TornCommit":
-      return `the machine dies in the middle of operation ${fault.at}`
+      return "the machine dies in the middle of this operation"
     case "CrashAfter":
       return `the process dies after ${fault.ms} ms`
     case "CrashInStep":
@@ -23,14 +28,14 @@ export const inWords = (fault: Fault): string => {
         fault.when === "before" ? "before its body" : "after its body and before its record"
       }`
     case "FailedOperation":
-      return `the disk refuses operation ${fault.at}`
+      return "the disk refuses this operation"
     case "CutConnections":
-      return `all connections are cut at operation ${fault.at}`
+      return "all connections are cut at this operation"
     case "RepeatedPosts":
-      return `all POSTs under way are sent again at operation ${fault.at}`
+      return "all POSTs under way are sent again at this operation"
     case "ClockJump":
-      return `the wall clock jumps by ${fault.ms} ms at operation ${fault.at}`
+      return `the wall clock jumps by ${fault.ms} ms at this operation`
     case "SecondProcess":
-      return `another process opens the store at operation ${fault.at}`
+      return "another process opens the store at this operation"
   }
 }

@@ -3,8 +3,7 @@ import { Context, Effect, Fiber, Option, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
-import type { Store } from "../../src/store/Store.ts"
-import { StoreError } from "../../src/store/StoreError.ts"
+import type * as FaultStore from "../../src/testing/FaultStore.ts"
 import {
   answer,
   boot,
@@ -276,21 +275,18 @@ describe("shutdown", () => {
 })
 
 describe("a failing store", () => {
-  const full = new StoreError({ reason: "DiskFull", message: "full" })
-
+  /** A disk that takes no writes while it is broken. */
   const flaky = () => {
-    const store = { broken: false }
-    const wrap = (inner: Store["Service"]): Store["Service"] => ({
-      ...inner,
-      commit: (writes) => Effect.suspend(() => store.broken ? Effect.fail(full) : inner.commit(writes)),
-      submit: (writes) => Effect.suspend(() => store.broken ? Effect.fail(full) : inner.submit(writes))
-    })
-    return { store, wrap }
+    const disk = { broken: false }
+    const faults: FaultStore.Options = {
+      decide: ({ kind }) => disk.broken && (kind === "commit" || kind === "submit") ? { _tag: "Fail" } : undefined
+    }
+    return { disk, faults }
   }
 
   it.effect("stops the run, which cannot catch it, and runs it again when it is healthy", () =>
     Effect.gen(function*() {
-      const { store, wrap } = flaky()
+      const { disk, faults } = flaky()
       const log: Array<string> = []
       const server = yield* boot({
         tool: () =>
@@ -305,14 +301,14 @@ describe("a failing store", () => {
             Effect.catchCause(() => Effect.succeed("caught")),
             Effect.ensuring(Effect.sync(() => log.push("ensured")))
           )
-      }, { wrap })
+      }, { faults })
       const stream = yield* server.call("tool")
       yield* turns()
-      store.broken = true
+      disk.broken = true
       yield* TestClock.adjust("1 second")
       yield* turns()
       assert.deepStrictEqual(log, ["run", "a", "ensured"])
-      store.broken = false
+      disk.broken = false
       for (let i = 0; i < 5; i++) {
         yield* TestClock.adjust("1 second")
         yield* turns()
@@ -323,14 +319,14 @@ describe("a failing store", () => {
 
   it.effect("refuses new calls with its error", () =>
     Effect.gen(function*() {
-      const { store, wrap } = flaky()
-      const server = yield* boot({ quick: () => Effect.succeed(1), slow: () => Effect.never }, { wrap })
-      store.broken = true
+      const { disk, faults } = flaky()
+      const server = yield* boot({ quick: () => Effect.succeed(1), slow: () => Effect.never }, { faults })
+      disk.broken = true
       for (const tool of ["quick", "slow"]) {
         const error = yield* Effect.flip(server.calls.start(callOf(tool, { id: tool })))
-        assert.strictEqual(error._tag === "StoreError" && error.reason, "DiskFull")
+        assert.strictEqual(error._tag === "StoreError" && error.reason, "Io")
       }
-      store.broken = false
+      disk.broken = false
       assert.strictEqual(yield* answer(server, yield* server.call("quick", { id: "quick" })), 1)
     }))
 

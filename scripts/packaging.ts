@@ -6,7 +6,7 @@
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -159,6 +159,15 @@ try {
     `./${tarball}`,
     ...users.map((name) => `${name}@${versions[name]}`)
   )
+  const installed = join(project, "node_modules/effect-durable-mcp")
+  for (
+    const file of ["docs/testing.md", "examples/book-trip/crash.test.ts", "src/testing/CrashTest.ts", "CHANGELOG.md"]
+  ) {
+    if (!existsSync(join(installed, file))) throw new Error(`The package has no ${file}.`)
+  }
+  for (const folder of ["test", "scripts", "bench"]) {
+    if (existsSync(join(installed, folder))) throw new Error(`The package has ${folder}, which is ours.`)
+  }
   await execute(project, join(project, "node_modules/.bin/tsc"))
 
   const server = spawn(bin("node"), ["out/server.js"], { cwd: project, env: environment, stdio: "inherit" })

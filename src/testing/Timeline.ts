@@ -61,7 +61,7 @@ export const toText = (timeline: Timeline): string => {
       death = undefined
     }
     const fault = faultOf(entry)
-    if (fault !== undefined && FaultWords.isDeath(fault)) {
+    if (fault !== undefined && isDeath(fault)) {
       death = entry.text
     }
     const [first = "", ...more] = entry.text.split("\n")
@@ -99,7 +99,7 @@ export const toHtml: (timeline: Timeline, options?: {
       const fault = faultOf(entry)
       return fault === undefined
         ? { ...entry, death: false }
-        : { ...entry, text: `${entry.text}: ${FaultWords.inWords(fault)}`, death: FaultWords.isDeath(fault) }
+        : { ...entry, text: `${entry.text}: ${FaultWords.inWords(fault)}`, death: isDeath(fault) }
     }),
     text: toText(timeline)
   })
@@ -122,6 +122,8 @@ const titleOf = (process: number, started: ReadonlySet<number>, death: string | 
     ? `process ${process} goes on`
     : `process ${process}, after ${death ?? "the one before was stopped"}`
 }
+
+const isDeath = ({ _tag }: Schedule.Fault): boolean => Schedule.deaths.includes(_tag)
 
 const faultOf = (entry: Entry): Schedule.Fault | undefined =>
   entry.lane === "fault" ? Schedule.decode(entry.text)?.[0] : undefined

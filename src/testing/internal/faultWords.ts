@@ -3,10 +3,6 @@
  */
 import type { Fault } from "../Schedule.ts"
 
-/** Whether the process ends with it. @internal */
-export const isDeath = ({ _tag }: Fault): boolean =>
-  _tag === "Crash" || _tag === "TornCommit" || _tag === "CrashAfter" || _tag === "CrashInStep"
-
 /**
  * What happens at the operation above it. The number in a token is not its own:
  * it counts from the fault before.

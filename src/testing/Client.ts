@@ -194,8 +194,11 @@ export interface Options {
   readonly onAnswered: (question: Question) => void
   /** Told of what the client does, for a timeline. */
   readonly onAct?: ((text: string) => void) | undefined
-  /** Told that the script gives answers up, for which its result may differ: `Cancelled 2`, `Ended`, `Vanished`. */
-  readonly onGivenUp?: ((what: string) => void) | undefined
+  /**
+   * Told that the script gives answers up, for which its result may differ:
+   * `Cancelled 2`, `Ended`, `Vanished`. Those of one call, or of the client.
+   */
+  readonly onGivenUp?: ((what: string, whose: Source) => void) | undefined
   /** Told of what no server may do: refuse an answer, a resume or a repeat, serve an ended session. */
   readonly onViolation: (what: string) => void
 }
@@ -293,7 +296,14 @@ const replay = Effect.fnUntraced(function*({ isOwn, lastEventId, session }: Log,
   for (let from: string | undefined = firstEventId; from !== undefined && !reached;) {
     const resumed: string = from
     let last = resumed
-    yield* Wire.read(yield* session.send(session.get(resumed)), (event) => {
+    const reply = yield* session.send(session.get(resumed))
+    const { status } = reply.response
+    // 204: nothing follows
+    if (status !== 200 && status !== 204) {
+      session.violation(`the server refused to replay what follows ${resumed}: ${status} ${yield* Wire.text(reply)}`)
+      return undefined
+    }
+    yield* Wire.read(reply, (event) => {
       if (event.data !== "" && !reached) {
         texts.push(event.data)
       }

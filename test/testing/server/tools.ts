@@ -34,9 +34,9 @@ const Handlers = Tools.toLayer(Effect.gen(function*() {
       const answer = yield* Durable.elicit("consent", {
         message: "Go on?",
         schema: Schema.Struct({ ok: Schema.Boolean }),
-        timeout: "10 minutes"
+        timeout: "12 seconds"
       })
-      yield* Durable.sleep("rest", "1 minute")
+      yield* Durable.sleep("rest", "7 seconds")
       return answer._tag === "Accepted" ? `Accepted ${answer.content.ok}` : answer._tag
     }),
     sleep: () => Effect.as(Durable.sleep("long", "1 hour"), "slept"),

@@ -214,6 +214,15 @@ const words = {
   second: new RegExp(`^second@${position}$`)
 }
 
+/** Empty when it is not what `encodeURIComponent` writes. */
+const unescape = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return ""
+  }
+}
+
 const decodeFault = (word: string): Fault | undefined => {
   let match: RegExpExecArray | null
   if ((match = words.crash.exec(word)) !== null) {
@@ -226,8 +235,10 @@ const decodeFault = (word: string): Fault | undefined => {
     return { _tag: "CrashAfter", ms: Number(match[1]) }
   }
   if ((match = words.inStep.exec(word)) !== null) {
-    const step = match[2] === "" || match[2] === undefined ? undefined : decodeURIComponent(match[2])
-    return { _tag: "CrashInStep", step, nth: Number(match[3]), when: match[1] === "before" ? "before" : "after" }
+    const step = match[2] === "" ? undefined : unescape(match[2] ?? "")
+    return step === ""
+      ? undefined
+      : { _tag: "CrashInStep", step, nth: Number(match[3]), when: match[1] === "before" ? "before" : "after" }
   }
   if ((match = words.fail.exec(word)) !== null) {
     return { _tag: "FailedOperation", at: Number(match[1]) }

@@ -70,6 +70,8 @@ export const make = (interval: number): Effect.Effect<
       let createdAt: number | undefined
       let readSeq = 0
       let last: number | undefined
+      /** By the heartbeat before: the wall clock may have been set since, either way. */
+      let told = -Infinity
 
       return Effect.fnUntraced(function*(writtenSeq) {
         let reported = false
@@ -94,7 +96,8 @@ export const make = (interval: number): Effect.Effect<
         // The handler's own report of this interval did what a heartbeat is for. What the first look finds may be old.
         if (reported && !first) return undefined
         const progress = valueAt(last, (yield* Clock.currentTimeMillis) - createdAt, interval)
-        if (progress === undefined) return undefined
+        if (progress === undefined || progress <= told) return undefined
+        told = progress
         return yield* wire.notification(version, { _tag: "Progress", token, progress })
       })
     }

@@ -55,7 +55,7 @@ const givenBack = {
   satisfies: ({ world }: Seen) => world.effects.has("charge") ? ["a trip was paid for"] : []
 }
 
-/** Some hundred runs; a second or two of an idle machine for each hundred. */
+/** Hundreds of runs, of 25 ms or so on an idle machine. */
 const timeout = 180_000
 
 describe("book_trip", () => {

@@ -4,6 +4,24 @@
  *
  * Wraps any store. From the moment of death every operation fails with
  * `Fenced`, and none hangs, so that no finalizer of the dead process can write.
+ * What the wrapped store's own driver does (it starts what must run and fires
+ * timers) is no operation, but each run that it starts is one.
+ *
+ * **Example** (A backend loses nothing that it has acknowledged)
+ *
+ * ```ts
+ * const acknowledged: Array<FaultStore.Operation> = []
+ * const { store } = yield* FaultStore.make(yield* myStore, {
+ *   // the process dies in its fifth operation, with one of its writes applied
+ *   decide: ({ index }) => index === 5 ? { _tag: "Crash", applied: 1 } : undefined,
+ *   onSettled: (operation, { _tag }) => {
+ *     if (_tag === "Acknowledged") acknowledged.push(operation)
+ *   }
+ * })
+ * ```
+ *
+ * A whole server on a backend of one's own is crashed by `CrashTest` with a
+ * `Disk` for it, which uses this.
  *
  * @since 0.1.0
  */

@@ -93,7 +93,9 @@ export interface CrashInStep {
 }
 
 /**
- * The disk refuses an operation (`Io`), and goes on.
+ * The disk refuses an operation (`Io`), and goes on. A process that cannot start
+ * for that is started again. The start of a run is no operation of the disk:
+ * there nothing happens.
  *
  * @category models
  * @since 0.1.0
@@ -126,7 +128,10 @@ export interface RepeatedPosts {
 }
 
 /**
- * The wall clock jumps; what sleeps goes on sleeping as long as it meant to.
+ * The wall clock jumps, as when it is set. What sleeps goes on sleeping as long
+ * as it meant to, as timers of Node do: what is due by a forward jump is noticed
+ * when its sleep ends, at the latest after the ten minutes that a store's driver
+ * sleeps at most, or by the next process at once.
  *
  * @category models
  * @since 0.1.0
@@ -140,7 +145,9 @@ export interface ClockJump {
 
 /**
  * Another process opens the store while this one lives, and all new requests go
- * to it. The store decides which of the two may go on writing.
+ * to it. The store decides which of the two may go on writing: in memory it is
+ * the new one, and the first lives on for a minute of virtual time, with its
+ * connections and all that it has begun; a SQLite file refuses the new one.
  *
  * @category models
  * @since 0.1.0
@@ -215,7 +222,7 @@ const words = {
 }
 
 /** Empty when it is not what `encodeURIComponent` writes. */
-const unescape = (text: string): string => {
+const decoded = (text: string): string => {
   try {
     return decodeURIComponent(text)
   } catch {
@@ -235,7 +242,7 @@ const decodeFault = (word: string): Fault | undefined => {
     return { _tag: "CrashAfter", ms: Number(match[1]) }
   }
   if ((match = words.inStep.exec(word)) !== null) {
-    const step = match[2] === "" ? undefined : unescape(match[2] ?? "")
+    const step = match[2] === "" ? undefined : decoded(match[2] ?? "")
     return step === ""
       ? undefined
       : { _tag: "CrashInStep", step, nth: Number(match[3]), when: match[1] === "before" ? "before" : "after" }

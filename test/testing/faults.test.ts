@@ -183,6 +183,30 @@ describe("a second process", () => {
     }))
 })
 
+describe("what a process leaves behind", () => {
+  it.live("is found: a fiber that nobody ends", () =>
+    Effect.gen(function*() {
+      const Tools = Toolkit.make(Tool.make("leak"))
+      const error = yield* Effect.flip(CrashTest.run({
+        registrations: DurableMcp.toolkit(Tools).pipe(
+          Layer.provide(Tools.toLayer({ leak: () => Effect.asVoid(Effect.forkDetach(Effect.never)) }))
+        ),
+        script: (client) => client.callTool("leak")
+      }))
+      assert.deepStrictEqual(error.violations, ["process 1 left 1 fiber behind"])
+    }))
+
+  it.live("is found: a file that stays open", () =>
+    Effect.gen(function*() {
+      const disk: Disk.Disk = {
+        name: "leaking",
+        make: Effect.map(Disk.memory.make, (instance) => ({ ...instance, openFiles: Effect.succeed(["store.db-wal"]) }))
+      }
+      const error = yield* Effect.flip(CrashTest.run({ ...booking, disk }))
+      assert.deepStrictEqual(error.violations, ["store.db-wal is still open"])
+    }))
+})
+
 describe("every point", () => {
   for (const kind of Schedule.kinds) {
     it.live(`of ${kind} is survived`, () =>

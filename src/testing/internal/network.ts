@@ -62,6 +62,8 @@ export const make = ({ fetch, fork, isDead, said, violation }: Options): Network
     }
   }
 
+  const answered = (post: Pending | undefined) => post !== undefined && pending.delete(post)
+
   type Line = ReturnType<typeof connect>
 
   const send = async (line: Line, request: Request, post: Pending | undefined): Promise<Response> => {
@@ -79,7 +81,7 @@ export const make = ({ fetch, fork, isDead, said, violation }: Options): Network
       post.status = response.status
     }
     if (response.body === null) {
-      pending.delete(post!)
+      answered(post)
       return response
     }
     const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true
@@ -127,7 +129,10 @@ export const make = ({ fetch, fork, isDead, said, violation }: Options): Network
         open--
       }
     }
-    const leave = (reason?: unknown) => reader.cancel(reason).then(close, close)
+    const leave = (reason?: unknown) => {
+      answered(post)
+      return reader.cancel(reason).then(close, close)
+    }
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
         line.signal.addEventListener("abort", () => {
@@ -144,7 +149,7 @@ export const make = ({ fetch, fork, isDead, said, violation }: Options): Network
         }
         if (done) {
           close()
-          pending.delete(post!)
+          answered(post)
           controller.close()
         } else {
           onChunk?.(value)

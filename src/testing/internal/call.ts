@@ -225,7 +225,7 @@ export const start = Effect.fnUntraced(function*(
         session.unlessGone(Deferred.await(accepted), undefined),
         Effect.suspend(() => {
           session.act(`cancels ${name}`)
-          session.givesUp(`Cancelled ${JSON.stringify(id)}`)
+          session.givesUp(`Cancelled ${JSON.stringify(id)}`, id)
           return session.deliver(
             {
               jsonrpc: "2.0",

@@ -16,11 +16,16 @@ export interface ClientChecks {
   readonly streams: () => ReadonlyMap<string, string>
   /** By call, and of the client's own streams together. */
   readonly messages: () => ReadonlyMap<string, ReadonlyArray<string>>
+  /** The script wants nothing any more of a call, or of all that a client has. */
+  readonly gaveUp: (whose: Source) => void
+  /** Names, as of `messages`, of what was given up. */
+  readonly givenUp: () => ReadonlySet<string>
 }
 
 interface Stream {
   /** Whose it is, for a reader. */
   readonly name: string
+  readonly client: number
   readonly firstEventId: string | undefined
   readonly eventIds: Set<string>
   readonly messages: Array<string>
@@ -44,6 +49,7 @@ export const make = (options: {
   const streams = new Map<string, Stream>()
   /** Wire ids. */
   const questions = new Set<string>()
+  const given: Array<Source> = []
 
   const streamOf = (source: Source, eventId?: string): Stream => {
     const name = nameOf(source)
@@ -55,6 +61,7 @@ export const make = (options: {
     }
     const stream: Stream = {
       name,
+      client: source.client,
       firstEventId: eventId,
       eventIds: new Set(),
       messages: [],
@@ -149,6 +156,13 @@ export const make = (options: {
         messages.set(stream.name, [...messages.get(stream.name) ?? [], ...stream.messages])
       }
       return messages
-    }
+    },
+    gaveUp: (whose) => void given.push(whose),
+    givenUp: () =>
+      new Set(given.flatMap((whose) =>
+        whose.call === undefined
+          ? Array.from(streams.values()).filter(({ client }) => client === whose.client).map(({ name }) => name)
+          : [nameOf(whose)]
+      ))
   }
 }

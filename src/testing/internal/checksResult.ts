@@ -33,13 +33,28 @@ export const differences = (run: Outward, expected: Outward): ReadonlyArray<stri
   }
   const value = JSON.stringify(run.exit.value)
   const wanted = JSON.stringify(expected.exit.value)
-  const seen = conversation(run.messages)
-  const wantedSeen = conversation(expected.messages)
   return [
     ...value === wanted ? [] : [`the result is ${value} and not ${wanted}`],
-    ...seen === wantedSeen ? [] : [`the client got\n${seen}\nand not\n${wantedSeen}`],
+    ...toldOtherwise(run, expected),
     ...effectsOf(run, expected)
   ]
+}
+
+/**
+ * How differs what the clients were told, without the calls that are left out:
+ * what excuses one call excuses no other.
+ *
+ * @internal
+ */
+export const toldOtherwise = (
+  run: Pick<Outward, "messages">,
+  expected: Pick<Outward, "messages">,
+  leftOut: ReadonlySet<string> = new Set()
+): ReadonlyArray<string> => {
+  const told = ({ messages }: Pick<Outward, "messages">) =>
+    conversation(new Map(Array.from(messages).filter(([call]) => !leftOut.has(call))))
+  const [seen, wanted] = [told(run), told(expected)]
+  return seen === wanted ? [] : [`the client got\n${seen}\nand not\n${wanted}`]
 }
 
 /** @internal */

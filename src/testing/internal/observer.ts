@@ -47,7 +47,9 @@ export interface Observer {
   readonly received: (received: Received) => void
   readonly answered: (question: Question) => void
   /** The script gives answers up: `Cancelled 2`. */
-  readonly gaveUp: (what: string) => void
+  readonly gaveUp: (what: string, whose: Source) => void
+  /** Names of calls and clients' own streams of which the script wants nothing any more. */
+  readonly givenUp: () => ReadonlySet<string>
   /** A stream as it is replayed from its first event. */
   readonly replayed: (stream: string, messages: ReadonlyArray<string>) => void
   /** When something last came of it all, in virtual time. */
@@ -237,7 +239,11 @@ export const make = (options: {
       moved()
       say("client", `the answer to ${question.method} was accepted`)
     },
-    gaveUp: (what) => void excuses.push(what),
+    gaveUp: (what, whose) => {
+      excuses.push(what)
+      clients.gaveUp(whose)
+    },
+    givenUp: clients.givenUp,
     replayed: clients.replayed,
     movedAt: () => movedAt,
     operations: () => Array.from(operations.values()),

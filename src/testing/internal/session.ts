@@ -44,7 +44,7 @@ export interface Session {
   /** Tells what it does. */
   readonly act: (text: string) => void
   /** Tells that answers are not wanted any more. */
-  readonly givesUp: (what: string) => void
+  readonly givesUp: (what: string, call?: Id) => void
   readonly violation: (text: string) => void
   readonly end: Effect.Effect<void>
   readonly vanish: Effect.Effect<void>
@@ -75,7 +75,7 @@ export const open = Effect.fnUntraced(function*(
 
   const who = client === 1 ? "" : `client ${client} `
   const act = (text: string) => options.onAct?.(`${who}${text}`)
-  const givesUp = (what: string) => options.onGivenUp?.(what)
+  const givesUp = (what: string, call?: Id) => options.onGivenUp?.(what, { client, call })
   const violation = (text: string) => options.onViolation(`${who}${text}`)
 
   const post = (message: object) => () =>

@@ -63,6 +63,8 @@ export interface Result<A, E> {
   readonly effects: ReadonlyMap<string, number>
   /** Messages of the server, per call, in order. */
   readonly messages: ReadonlyMap<string, ReadonlyArray<string>>
+  /** Names of calls of which the script wanted nothing any more. */
+  readonly givenUp: ReadonlySet<string>
   /** Effects that took place again because they have no key. */
   readonly keyless: ReadonlySet<string>
   /** What the script gave up: `Cancelled 2`. */
@@ -340,6 +342,8 @@ export const run: <A, E, R>(
         yield* rest
         director.stop()
         observer.ended()
+        // What a handler has left running shows itself.
+        yield* Effect.sleep("1 minute")
         yield* holder?.kill ?? Effect.void
         yield* Effect.sleep("1 minute")
         for (const [call, firstEventId] of observer.streams()) {
@@ -409,6 +413,7 @@ export const run: <A, E, R>(
       repeated: attempts.filter((n) => n > 1).length,
       effects: observer.effects(),
       messages: observer.messages(),
+      givenUp: observer.givenUp(),
       keyless: observer.keyless(),
       excuses: observer.excuses(),
       circumstances: observer.circumstances(),

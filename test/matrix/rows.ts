@@ -199,6 +199,13 @@ const changesRoots = (wire: Wire.Wire, kill: Effect.Effect<number>) =>
     yield* rootsAre(3, "file:///b", false)
   })
 
+/** Whatever was deployed, the rows that follow find the first release. */
+const withdrawn = (nodes: Nodes["Service"]) =>
+  Effect.ensuring(Effect.suspend(() => {
+    nodes.next({ release: "first" })
+    return nodes.kill
+  }))
+
 export const rows: ReadonlyArray<Row> = [
   row(
     "session commit / response header",
@@ -382,7 +389,7 @@ export const rows: ReadonlyArray<Row> = [
       const other = yield* wire.listen
       yield* until(Effect.sync(() => other.ids.length > 0))
       assert.strictEqual(other.messages.length + stream.messages.length, 1)
-    }).pipe(Effect.ensuring(Effect.sync(() => nodes.next({ release: "first" }))))),
+    }).pipe(withdrawn(nodes))),
   row("deploy with a capability removed", "404 (S-L4, S-S5)", (nodes) =>
     Effect.gen(function*() {
       const wire = yield* Wire.open(nodes)
@@ -394,7 +401,7 @@ export const rows: ReadonlyArray<Row> = [
       nodes.next({ release: "first" })
       yield* nodes.kill
       yield* isGone(wire)
-    }).pipe(Effect.ensuring(Effect.sync(() => nodes.next({ release: "first" }))))),
+    }).pipe(withdrawn(nodes))),
   row(
     "deploy with results of another shape",
     "old streams replay in their old shape (D-7)",
@@ -425,7 +432,7 @@ export const rows: ReadonlyArray<Row> = [
           nodes.next({ release: "first" })
           yield* nodes.kill
         }
-      }).pipe(Effect.ensuring(Effect.sync(() => nodes.next({ release: "first" }))))
+      }).pipe(withdrawn(nodes))
   ),
   row(
     "two owners",

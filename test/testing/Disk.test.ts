@@ -51,6 +51,25 @@ const logBelow = (path: string) => {
 const frameSize = 24 + 4096
 const frames = (log: Buffer) => (log.length - 32) / frameSize
 
+describe("any disk", () => {
+  for (const disk of [Disk.memory, Disk.sqlite()]) {
+    it.effect(`holds the first writes of the commit in which the process died: ${disk.name}`, () =>
+      Effect.gen(function*() {
+        for (const [applied, expected] of [[0, ["a"]], [1, ["a", "b"]], [2, ["a", "b", "c"]]] as const) {
+          const instance = yield* disk.make
+          const first = yield* start(instance, ({ index }) => index === 2 ? { _tag: "Crash", applied } : undefined)
+          yield* first.store.commit([open, append("a")])
+          const { reason } = yield* Effect.flip(first.store.commit([append("b"), append("c")]))
+          assert.strictEqual(reason, "Fenced")
+          yield* first.close
+          const second = yield* start(instance)
+          assert.deepStrictEqual<ReadonlyArray<string>>(yield* keys(second.store), expected)
+          yield* second.close
+        }
+      }))
+  }
+})
+
 describe("a SQLite disk", () => {
   it.effect("leaves its log to the next process, which recovers from it", () =>
     Effect.gen(function*() {

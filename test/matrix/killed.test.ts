@@ -31,7 +31,7 @@ describe("SIGKILL between (7.5)", () => {
           const nodes = yield* Nodes.Nodes
           nodes.forgetEffects()
           yield* run(nodes)
-        }))
+        }), 60_000)
     }
   })
 

@@ -222,8 +222,17 @@ const isOfDriver = (
   }
   const timer = ledger.facts.get(keyOf("timer", id, name))
   const written = ledger.facts.get(keyOf("signal", id, name))
-  return written?.claims.has(exit) !== true && written?.stands === undefined && timer !== undefined
-    && Array.from(timer.claims).some(([at, says]) => says === exit && recordedAt >= Number(at) && wall >= Number(at))
+  if (timer === undefined || written?.claims.has(exit) === true || written?.stands !== undefined) {
+    return false
+  }
+  const fired = Array.from(timer.claims).find(([at, says]) =>
+    says === exit && recordedAt >= Number(at) && wall >= Number(at)
+  )
+  if (fired !== undefined) {
+    // whoever armed it may have died, or given up, before being told that it stands
+    ledger.seen(timer, fired[0])
+  }
+  return fired !== undefined
 }
 
 const parkingOf = (record: ExecutionRecord, ledger: Ledger, wall: number): ReadonlyArray<string> => {
@@ -264,7 +273,6 @@ const order = (where: string, facts: ReadonlyArray<Fact | undefined>): ReadonlyA
 /** What was acknowledged and is not there. */
 const missing = (disk: Disk, ledger: Ledger, shown: ReadonlySet<string>): ReadonlyArray<string> => {
   const completed = new Set(disk.executions.filter(({ result }) => result !== undefined).map(({ id }) => id))
-  const closed = new Set(disk.streams.filter(({ record }) => record.closed).map(({ record }) => record.stream))
   const signals = new Set(
     disk.executions.flatMap(({ id, signals }) => signals.map(({ name }) => keyOf(id, name)))
   )
@@ -274,7 +282,7 @@ const missing = (disk: Disk, ledger: Ledger, shown: ReadonlySet<string>): Readon
       continue
     }
     const [kind, id = "", name = ""] = key.split("\u0000")
-    const isDue = fact.stands !== undefined || (kind === "event" && fact.promised && !closed.has(id))
+    const isDue = fact.stands !== undefined || fact.promised
     const isOver = (kind === "timer" && (completed.has(id) || signals.has(keyOf(id, name))))
       || (kind === "signal" && signals.has(keyOf(id, name)))
     if (isDue && !isOver && !ledger.mayBeGone(id)) {

@@ -16,7 +16,7 @@ export interface Fact {
   stands: string | undefined
   /** A process was told that it made it. */
   isMade: boolean
-  /** A submit that a later commit of its process has brought to disk, unless its stream was closed. */
+  /** A submit that a later commit of its process has brought to disk. */
   promised: boolean
   /** When it was first written, in operations of the run. */
   begun: number
@@ -369,13 +369,18 @@ export const make = (violation: (text: string) => void): Ledger => {
     }
   }
 
+  /** A last event had been written before, so that the stream may have taken no more. */
+  const mayBeClosed = (stream: string, at: number): boolean =>
+    Array.from(lasts.get(stream) ?? []).some((key) => (facts.get(keyOf("event", stream, key))?.begun ?? now) < at)
+
   /** A commit is acknowledged only when all is stored that was submitted before it began. */
   const settleQueued = (process: number, at: number) => {
     const submits = queued.get(process) ?? []
-    while (submits[0] !== undefined && submits[0].at < at) {
-      for (const write of submits.shift()?.writes ?? []) {
+    for (let submit = submits[0]; submit !== undefined && submit.at < at; submit = submits[0]) {
+      submits.shift()
+      for (const write of submit.writes) {
         const made = madeBy(write)
-        if (made !== undefined) {
+        if (made !== undefined && write._tag === "Append" && !mayBeClosed(write.stream, submit.at)) {
           factOf(made).promised = true
         }
       }

@@ -1,11 +1,12 @@
 /**
  * `npm run crash`: the proof. Every area on memory and on SQLite, with a fault at
- * every point and with random ones; then real processes under SIGKILL.
+ * every point and with random ones; random programs, held to what they mean; then
+ * real processes under SIGKILL.
  *
  *     npm run crash -- --only sleeps --store sqlite --replay crash@17/2
  */
 import { NodeRuntime, NodeServices, NodeWorker } from "@effect/platform-node"
-import { Console, Effect, Layer, Option, Random, Runtime } from "effect"
+import { Console, Effect, Layer, Option, Random, Result, Runtime } from "effect"
 import { CrashTest, Timeline } from "effect-durable-mcp/testing"
 import { Command, Flag } from "effect/cli"
 import { RpcClient } from "effect/rpc"
@@ -13,7 +14,7 @@ import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
 import { type Name, names } from "../test/crash/areas/index.ts"
 import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
-import { programOf, type Proof, Prover } from "./crash/Prover.ts"
+import { type Checked, programOf, type Proof, Prover } from "./crash/Prover.ts"
 
 const stores = ["memory", "sqlite"] as const
 
@@ -116,6 +117,33 @@ const replayed = Effect.fnUntraced(function*(job: Job, token: string) {
 })
 
 // -----------------------------------------------------------------------------
+// random programs
+// -----------------------------------------------------------------------------
+
+const modelChecked = (programs: number, seed: number, asked: ReadonlyArray<typeof stores[number]>) =>
+  Effect.gen(function*() {
+    const prover = yield* RpcClient.make(Prover)
+    const began = performance.now()
+    // A transaction for each commit makes SQLite the slower one.
+    const parts = asked.flatMap((store) =>
+      Array.from({ length: threads }, (_, i) => ({
+        store,
+        seed: `programs ${store} ${i} ${seed}`,
+        programs: Math.ceil(programs * (asked.length === 1 ? 1 : store === "memory" ? 0.8 : 0.2) / threads)
+      }))
+    )
+    const checked = yield* Effect.forEach(parts, (part) => Effect.result(prover.check(part)), { concurrency: threads })
+    const passed = checked.flatMap((result) => Result.isSuccess(result) ? result.success : [])
+    const total = (count: (part: Checked) => number) => passed.reduce((sum, part) => sum + count(part), 0)
+    yield* Console.log(
+      `\n${total(({ programs }) => programs)} random programs came to what they mean, through ` +
+        `${total(({ crashes }) => crashes)} simulated crashes; ${total(({ repeated }) => repeated)} effects were ` +
+        `repeated under their keys; ${Math.round((performance.now() - began) / 1000)} s.`
+    )
+    return checked.flatMap((result) => Result.isFailure(result) ? result.failure.message : [])
+  }).pipe(Effect.scoped, Effect.provide(Threads))
+
+// -----------------------------------------------------------------------------
 // killed
 // -----------------------------------------------------------------------------
 
@@ -148,8 +176,8 @@ const campaigns = Effect.fnUntraced(function*(kills: number) {
 const crash = Command.make(
   "crash",
   {
-    only: Flag.Literals("only", [...names, "kills"]).pipe(
-      Flag.withDescription("Only this area, or the SIGKILLs; may be given more than once"),
+    only: Flag.Literals("only", [...names, "programs", "kills"]).pipe(
+      Flag.withDescription("Only this area, the random programs or the SIGKILLs; may be given more than once"),
       Flag.atLeast(0)
     ),
     store: Flag.Literals("store", stores).pipe(
@@ -159,6 +187,10 @@ const crash = Command.make(
     schedules: Flag.Int("schedules").pipe(
       Flag.withDescription("Random schedules of each area on each store"),
       Flag.withDefault(150)
+    ),
+    programs: Flag.Int("programs").pipe(
+      Flag.withDescription("Random programs, each with a random schedule"),
+      Flag.withDefault(1000)
     ),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Repeats the random choices"), Flag.withDefault(1)),
     kills: Flag.Int("kills").pipe(
@@ -170,7 +202,7 @@ const crash = Command.make(
       Flag.optional
     )
   },
-  Effect.fnUntraced(function*({ kills, only, replay, schedules, seed, store }) {
+  Effect.fnUntraced(function*({ kills, only, programs, replay, schedules, seed, store }) {
     const asked = names.filter((name) => only.length === 0 || only.includes(name))
     const jobs = (store.length === 0 ? stores : store).flatMap((store) => asked.map((area): Job => ({ area, store })))
     if (Option.isSome(replay)) {
@@ -181,6 +213,9 @@ const crash = Command.make(
       return yield* replayed(job, replay.value)
     }
     const failures = jobs.length === 0 ? [] : yield* simulated(jobs, { schedules, seed })
+    if (only.length === 0 || only.includes("programs")) {
+      failures.push(...yield* modelChecked(programs, seed, store.length === 0 ? stores : store))
+    }
     if (only.length === 0 || only.includes("kills")) {
       failures.push(...yield* campaigns(kills))
     }

@@ -1,8 +1,12 @@
-/** What the threads of `npm run crash` do: one area on one store, at every point and at random ones. */
+/**
+ * What the threads of `npm run crash` do: one area on one store, at every point
+ * and at random ones; or random programs, held to what they mean.
+ */
 import { Effect, Schema } from "effect"
 import { CrashTest, Disk, Schedule } from "effect-durable-mcp/testing"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { areas, type Name, names } from "../../test/crash/areas/index.ts"
+import { modelChecking } from "../../test/model/modelChecking.ts"
 
 export const Area = Schema.Literals(names)
 export const Store = Schema.Literals(["memory", "sqlite"])
@@ -28,18 +32,32 @@ export class Violation extends Schema.TaggedError<Violation>("Violation")("Viola
   token: Schema.String
 }) {}
 
+/** Random programs that came to what they mean. */
+export class Checked extends Schema.Class<Checked>("Checked")({
+  programs: Schema.Int,
+  crashes: Schema.Int,
+  repeated: Schema.Int
+}) {}
+
 export class Prover extends RpcGroup.make(
   Rpc.make("prove", {
     payload: { area: Area, store: Store, schedules: Schema.Int, seed: Schema.Int },
     success: Proof,
     error: Violation
+  }),
+  Rpc.make("check", {
+    payload: { programs: Schema.Int, store: Store, seed: Schema.String },
+    success: Checked,
+    error: Violation
   })
 ) {}
+
+const diskOf = (store: typeof Store.Type): Disk.Disk => store === "memory" ? Disk.memory : Disk.sqlite()
 
 /** The program of an area on a store. */
 export const programOf = ({ area, store }: { readonly area: Name; readonly store: typeof Store.Type }) => ({
   ...areas[area],
-  disk: store === "memory" ? Disk.memory : Disk.sqlite()
+  disk: diskOf(store)
 })
 
 /** What another disk can answer differently: a connection that is cut is the same on all of them. */
@@ -68,5 +86,11 @@ export const handlers = Prover.toLayer({
         slowest: slowest ?? { token: "none", milliseconds: 0 },
         milliseconds: performance.now() - began
       })
-    }).pipe(Effect.mapError(({ message, token }) => new Violation({ message, token })))
+    }).pipe(Effect.mapError(({ message, token }) => new Violation({ message, token }))),
+
+  check: ({ programs, seed, store }) =>
+    modelChecking({ programs, seed, disk: diskOf(store) }).pipe(
+      Effect.map((report) => new Checked(report)),
+      Effect.mapError(({ message, token }) => new Violation({ message, token }))
+    )
 })

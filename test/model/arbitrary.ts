@@ -19,13 +19,13 @@ interface Instruction {
 /** How often of 100 instructions; what comes first is the simplest. */
 const shares: ReadonlyArray<readonly [count: number, instruct: (stack: Array<Program>, i: Instruction) => Program]> = [
   [4, (_, i) => ({ _tag: "Give", value: term(i) })],
-  [14, (_, i) => step(i, {})],
+  [12, (_, i) => step(i, {})],
   [9, (_, i) => step(i, { undo: true })],
   [7, (_, i) => step(i, failing(i))],
   [5, (_, i) => step(i, { ...failing(i), once: true })],
   [1, (_, i) => step(i, { fails: 1, how: "die" })],
   [3, (_, i) => step(i, { ...failing(i), how: "hang" })],
-  [5, (_, i) => ({ _tag: "Sleep", name: "", ms: sleeps[i.c % 5] ?? 0 })],
+  [5, (_, i) => ({ _tag: "Sleep", name: "", ms: sleeps[i.a % 4] ?? 0 })],
   [8, (_, i) => ({
     _tag: "Question",
     name: "",
@@ -37,7 +37,20 @@ const shares: ReadonlyArray<readonly [count: number, instruct: (stack: Array<Pro
   })],
   [6, (_, i) => ({ _tag: "Say", as: i.a % 2 === 0 ? "log" : "progress", value: term(i) })],
   [3, (_, i) => ({ _tag: "Fail", code: term(i) })],
-  [6, (_, i) => race(i)],
+  [3, (_, i) => race(i)],
+  // What has lost comes after all, and must not matter to a replay.
+  [4, (_, i) =>
+    sequence(
+      race(i),
+      { _tag: "Sleep", name: "", ms: 90_000 },
+      { _tag: "If", odd: { back: 1, plus: 0 }, yes: step(i, {}), no: { _tag: "Give", value: { back: 1, plus: 0 } } }
+    )],
+  // There is something to undo, in order.
+  [
+    4,
+    (stack, i) =>
+      sequence(step(i, { undo: true }), step(i, { undo: true }), pop(stack), { _tag: "Fail", code: term(i) })
+  ],
   [2, (_, i) => ({ _tag: "Abandon", name: "", body: racer(i, 100 * (1 + i.b)), after: 50 + 100 * i.c })],
   [8, (stack, i) => step(i, { ...failing(i), inside: pop(stack) })],
   [6, (stack, i) => ({ _tag: "All", branches: popAll(stack, 2 + i.a % 2), atATime: 1 + i.b % 3 })],
@@ -50,8 +63,8 @@ const shares: ReadonlyArray<readonly [count: number, instruct: (stack: Array<Pro
 
 const instructions = shares.flatMap(([count, instruct]) => Array.from({ length: count }, () => instruct))
 
-/** Shorter and longer than what a handler waits for in memory; the last one is longer than any race. */
-const sleeps = [1_000, 3_000, 7_000, 20_000, 660_000]
+/** Shorter and longer than what a handler waits for in memory. */
+const sleeps = [1_000, 3_000, 7_000, 20_000]
 const pauses = [100, 1_000, 7_000]
 
 const term = ({ a, b, c }: Instruction): Term => ({ back: a % 3 === 0 ? null : b % 3, plus: c })
@@ -88,7 +101,7 @@ const race = (i: Instruction): Race => {
   const loser: Racer = i.c % 3 === 0
     ? racer(i, 60_000)
     : i.c % 3 === 1 || winner._tag === "Question"
-    ? { _tag: "Sleep", name: "", ms: 600_000 }
+    ? { _tag: "Sleep", name: "", ms: 60_000 }
     : { ...question, reply: "nothing", after: 0 }
   const [left, right] = i.a % 2 === 0 ? [winner, loser] : [loser, winner]
   return { _tag: "Race", name: "", inStep: i.a > 6, left, right }
@@ -96,6 +109,9 @@ const race = (i: Instruction): Race => {
 
 const racer = (i: Instruction, takes: number): Step =>
   step(i, { takes, fails: i.c === 9 ? 1 : 0, how: i.b < 8 ? "fail" : "die" })
+
+const sequence = (...programs: ReadonlyArray<Program>): Program =>
+  programs.reduceRight((next, first) => ({ _tag: "Bind", first, next }))
 
 const pop = (stack: Array<Program>): Program => stack.pop() ?? { _tag: "Give", value: { back: 0, plus: 1 } }
 
@@ -110,7 +126,7 @@ const assemble = (tape: ReadonlyArray<Instruction>): Program => {
       stack.push(instruct(stack, instruction))
     }
   }
-  return stack.reduceRight((next, first) => ({ _tag: "Bind", first, next }))
+  return sequence(...stack)
 }
 
 /** Where a node is. */
@@ -149,7 +165,7 @@ const lawful = (program: Program): Program => {
         return { ...racer, name: name("sleep") }
       case "Question":
         return place.beside || place.repeated
-          ? { _tag: "Sleep", name: name("sleep"), ms: racer.reply === "nothing" ? 600_000 : racer.after }
+          ? { _tag: "Sleep", name: name("sleep"), ms: racer.reply === "nothing" ? 60_000 : racer.after }
           : { ...racer, name: name("ask") }
     }
   }

@@ -69,7 +69,7 @@ const interpreter = (world: World["Service"]) => {
             (codes) => codes.reduce((sum, code) => sum * 3 + code, 0) % modulus
           )
         case "Sleep":
-          return Effect.as(Durable.sleep(program.name, program.ms), 1)
+          return Effect.as(Durable.sleep(program.name, program.ms), program.ms / 1000)
         case "Say": {
           const value = number(program.value)
           return Effect.as(

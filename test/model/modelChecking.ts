@@ -111,13 +111,15 @@ const has = (program: Program, tag: Program["_tag"]): boolean => JSON.stringify(
 export const modelChecking = Effect.fnUntraced(function*(
   options: Server & {
     readonly programs: number
-    readonly seed: number
+    readonly seed: number | string
     /** Most nodes of a program, about. Default 14. */
     readonly nodes?: number | undefined
     /** Most faults of a schedule. Default 4. */
     readonly faults?: number | undefined
     /** Default: all. */
     readonly kinds?: ReadonlyArray<Schedule.Kind> | undefined
+    /** Default 400. */
+    readonly maxShrinks?: number | undefined
   }
 ): Effect.fn.Return<Report, Deviation> {
   const nodes = new Map<string, number>()
@@ -143,7 +145,7 @@ export const modelChecking = Effect.fnUntraced(function*(
       }
       return true
     }),
-    { runs: options.programs, seed: options.seed, size: options.nodes ?? 14, maxShrinks: 400 }
+    { runs: options.programs, seed: options.seed, size: options.nodes ?? 14, maxShrinks: options.maxShrinks ?? 400 }
   )
   if (checked._tag === "Falsified" && checked.failure._tag === "PropertyError") {
     return yield* checked.failure.error

@@ -69,7 +69,7 @@ export const meaning = (program: Program, interrupted: ReadonlySet<string> = new
       case "All":
         return value(program.branches.reduce((sum, branch) => sum * 3 + code(run(branch)), 0) % modulus)
       case "Sleep":
-        return value(1)
+        return value(program.ms / 1000)
       case "Say": {
         const n = number(program.value)
         if (program.as === "log" || n > progress) said.push(`${program.as} ${n}`)

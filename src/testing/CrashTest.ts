@@ -48,7 +48,7 @@ export const invariants: ReadonlyArray<string> = [
   "the result is an allowed one",
   "no finished step runs again",
   "a cut-off step runs again under the same key",
-  "an at-most-once step is begun at most once",
+  "an at-most-once step is begun at most once in an attempt, and interrupted only by a crash",
   "each effect takes place as often as without crashes",
   "each message arrives exactly once and in order",
   "the messages are those of the run without crashes",
@@ -57,7 +57,12 @@ export const invariants: ReadonlyArray<string> = [
   "each question is asked once",
   "no answer, repeat or resume is refused",
   "a replay gives what was seen",
-  "another start finds nothing left to do"
+  "a question times out only when its deadline has passed",
+  "an execution is cancelled only when a client wants it",
+  "what was acknowledged stands on the disk, as it was first written, and nothing else",
+  "nothing is left to do at the end: no run, no timer, no open question",
+  "another start finds nothing left to do",
+  "no fiber, response or file is left over"
 ]
 
 /**
@@ -152,7 +157,13 @@ export interface Run<A> {
   }
   /** Effects that were attempted again under their key, because their step was cut off. */
   readonly repeated: number
-  /** What may make the result another one: `StepInterrupted mail`, `TimedOut people`, `Cancelled 2`. */
+  /**
+   * Why the result may be another one than that of the run without faults, as
+   * the run itself shows: a crash fell into an at-most-once step
+   * (`StepInterrupted mail`); a deadline passed in one of the two runs only
+   * (`TimedOut people`, `Slept wait`); the script gave an answer up
+   * (`Cancelled 2`, `Ended`, `Vanished`).
+   */
   readonly excuses: ReadonlyArray<string>
   /** What each process did on its store. */
   readonly operations: ReadonlyArray<ReadonlyArray<Operation>>

@@ -62,6 +62,8 @@ const make: Effect.Effect<
 
   const environment = () => ({
     DATA_DIR: directory,
+    // halves what a start costs
+    NODE_COMPILE_CACHE: `${directory}/cache`,
     PORT: "0",
     RELEASE: release,
     ...dieAt === undefined ? {} : { KILL_POINT: JSON.stringify(dieAt) }

@@ -11,6 +11,7 @@ import { Config, Console, Effect, Layer, Option, Schema, Stream } from "effect"
 import { DurableMcp, Limits, SqliteStore, Store } from "effect-durable-mcp"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Fs from "node:fs"
+import { flushCompileCache } from "node:module"
 import * as FaultStore from "../../src/testing/FaultStore.ts"
 import * as EffectsFile from "./EffectsFile.ts"
 import * as KillPoint from "./KillPoint.ts"
@@ -119,7 +120,10 @@ const program = Effect.gen(function*() {
   )
 
   const announce = Layer.effectDiscard(
-    HttpServer.addressFormattedWith((address) => Console.log(`listening ${address}/mcp`))
+    HttpServer.addressFormattedWith((address) => Console.log(`listening ${address}/mcp`)).pipe(
+      // Node keeps its cache of compiled modules at an orderly end, which this process will not have.
+      Effect.andThen(Effect.sync(flushCompileCache))
+    )
   )
 
   const mcp = DurableMcp.layerHttp({

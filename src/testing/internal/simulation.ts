@@ -95,6 +95,9 @@ interface Had {
 /** A run in which nothing has come of anything for this long, in virtual time, is stuck. */
 const patience = Duration.toMillis("26 hours")
 
+/** A run in which this much happens at one instant will never come to rest. */
+const restlessness = 50_000
+
 /** How long a process goes on that has lost the disk to another one. */
 const overlap = "1 minute"
 
@@ -288,14 +291,18 @@ export const run: <A, E, R>(
       /** Time passes when everything has come to rest; ends when that is of no use any more. */
       const clockwork = Effect.gen(function*() {
         let seen = activity
+        let before = activity
         for (let quiet = 0;; quiet = activity === seen && !all.some((process) => process.isBusy()) ? quiet + 1 : 0) {
           seen = activity
           yield* turn
           if (quiet >= quietTurns) {
             quiet = 0
+            before = activity
             if (!time.advance() || time.now() - observer.movedAt() > patience) {
-              return
+              return "nothing moves any more"
             }
+          } else if (activity - before > restlessness) {
+            return "everything moves, and no time passes"
           }
         }
       })
@@ -360,12 +367,17 @@ export const run: <A, E, R>(
       const supervisor = yield* Effect.forkScoped(processes)
       const exit = yield* Effect.raceFirst(
         script,
-        Effect.map(Effect.raceFirst(Fiber.await(ticking), Fiber.await(supervisor)), (exit) => {
-          observer.violation(
-            Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "nothing moves any more, and the script has not ended"
-          )
-          return undefined
-        })
+        Effect.map(
+          Effect.raceFirst(Fiber.await(ticking), Fiber.await(supervisor)),
+          (exit: Exit.Exit<string | void>) => {
+            observer.violation(
+              Exit.isFailure(exit)
+                ? Cause.pretty(exit.cause)
+                : `${exit.value ?? "there is no process any more"}, and the script has not ended`
+            )
+            return undefined
+          }
+        )
       )
       over = true
       // The last one ends in order, unless something is wrong.

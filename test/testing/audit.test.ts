@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import type { Store } from "effect-durable-mcp"
+import { isReadonlyArrayNonEmpty } from "effect/Array"
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -43,19 +44,15 @@ const events = (
 })
 
 const drops = (isLost: (write: Store.Write) => boolean): Change => (store) => ({
-  commit: ([first, ...rest]) => {
-    const kept = [first, ...rest].filter((write) => !isLost(write))
-    const [head, ...tail] = kept
-    const made = (write: Store.Write): Store.Outcome =>
-      write._tag === "Complete"
-        ? { _tag: "Stands", fresh: true, value: write.result }
-        : write._tag === "RecordStep"
-        ? { _tag: "Stands", fresh: true, value: write.exit }
-        : { _tag: "Made", fresh: true }
-    return Effect.map(head === undefined ? Effect.succeed([]) : store.commit([head, ...tail]), (outcomes) => {
-      const left = outcomes.slice()
-      return [first, ...rest].map((write) => isLost(write) ? made(write) : left.shift() ?? made(write))
-    })
+  commit: (writes) => {
+    const kept: ReadonlyArray<Store.Write> = writes.filter((write) => !isLost(write))
+    const outcomeOf = (write: Store.Write): Store.Outcome =>
+      write._tag === "RecordStep" ? { _tag: "Stands", fresh: true, value: write.exit } : { _tag: "Made", fresh: true }
+    return Effect.map(
+      isReadonlyArrayNonEmpty(kept) ? store.commit(kept) : Effect.succeed([]),
+      (outcomes) =>
+        writes.map((write) => (isLost(write) ? undefined : outcomes[kept.indexOf(write)]) ?? outcomeOf(write))
+    )
   }
 })
 

@@ -73,7 +73,8 @@ describe("what excuses a result", () => {
         steps: [record("question", "go", { deadline: 50 })],
         signals: [{ name: "answer/go", exit: `{"_tag":"TimedOut"}`, recordedAt }]
       }),
-      () => false
+      () => false,
+      { latest: 100, wereSetBack: false }
     )
 
   it("is a deadline that has passed, and not one before its time", () => {
@@ -90,8 +91,9 @@ describe("what excuses a result", () => {
         record("step", "mail", { _tag: "Interrupted" })
       ]
     })
-    assert.deepStrictEqual(Rest.circumstances(disk, () => true).excuses, ["Slept short", "StepInterrupted mail"])
-    assert.deepStrictEqual(Rest.circumstances(disk, () => false).excuses, ["Slept short"])
+    const excuses = (cut: boolean) => Rest.circumstances(disk, () => cut, { latest: 100, wereSetBack: false }).excuses
+    assert.deepStrictEqual(excuses(true), ["Slept short", "StepInterrupted mail"])
+    assert.deepStrictEqual(excuses(false), ["Slept short"])
   })
 
   it("is what the run without faults has not got, or has got besides", () => {

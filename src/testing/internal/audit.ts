@@ -31,6 +31,14 @@ export const signalsOf = ({ signals }: ExecutionRecord): ReadonlyMap<string, Exe
 /** Events that are read at a time. */
 const pageSize = 1000
 
+/** What the clocks of the processes have shown so far. @internal */
+export interface Clocks {
+  /** A timer that was due by then may have fired. */
+  readonly latest: number
+  /** Then what is recorded may have an earlier time than what led to it. */
+  readonly wereSetBack: boolean
+}
+
 /** Reads the whole disk. @internal */
 export const read = (store: Store["Service"], ledger: Ledger): Effect.Effect<Disk, StoreError> =>
   Effect.gen(function*() {
@@ -66,13 +74,8 @@ export const read = (store: Store["Service"], ledger: Ledger): Effect.Effect<Dis
     return { keys, sessions, streams, executions }
   })
 
-/**
- * What is wrong with the disk. `wall` is the latest time that the clock has
- * shown: a timer that was due by then may have fired.
- *
- * @internal
- */
-export const compare = (disk: Disk, ledger: Ledger, wall: number): ReadonlyArray<string> => {
+/** What is wrong with the disk. @internal */
+export const compare = (disk: Disk, ledger: Ledger, clocks: Clocks): ReadonlyArray<string> => {
   const wrong: Array<string> = []
   const shown = new Set<string>()
 
@@ -106,7 +109,7 @@ export const compare = (disk: Disk, ledger: Ledger, wall: number): ReadonlyArray
     wrong.push(...streamOf(stream, ledger, show))
   }
   for (const execution of disk.executions) {
-    wrong.push(...executionOf(execution, ledger, wall, show))
+    wrong.push(...executionOf(execution, ledger, clocks, show))
   }
   wrong.push(...missing(disk, ledger, shown))
   return wrong
@@ -178,7 +181,7 @@ const streamOf = (
 const executionOf = (
   record: ExecutionRecord,
   ledger: Ledger,
-  wall: number,
+  clocks: Clocks,
   show: Show
 ): ReadonlyArray<string> => {
   const wrong: Array<string> = []
@@ -188,7 +191,7 @@ const executionOf = (
   const steps = record.steps.map((step) => show(keyOf("step", id, step.name), contents.step(step), `step ${step.name}`))
   wrong.push(...order(where, steps))
   for (const signal of record.signals) {
-    if (!isOfDriver(signal, record, ledger, wall)) {
+    if (!isOfDriver(signal, record, ledger, clocks)) {
       show(keyOf("signal", id, signal.name), signal.exit, `${where}'s signal ${signal.name}`)
     }
   }
@@ -207,7 +210,7 @@ const executionOf = (
       wrong.push(`${where} is complete, and ${record.parked === undefined ? "has a timer" : "parked"}`)
     }
   }
-  return [...wrong, ...parkingOf(record, ledger, wall)]
+  return [...wrong, ...parkingOf(record, ledger, clocks)]
 }
 
 /** The driver writes signals by itself: of timers that are due, and for the parents of what has ended. */
@@ -215,7 +218,7 @@ const isOfDriver = (
   { exit, name, recordedAt }: ExecutionRecord["signals"][number],
   { id }: ExecutionRecord,
   ledger: Ledger,
-  wall: number
+  { latest, wereSetBack }: Clocks
 ): boolean => {
   if (name.startsWith("child/")) {
     return ledger.facts.get(keyOf("result", name.slice("child/".length)))?.claims.has(exit) === true
@@ -226,7 +229,7 @@ const isOfDriver = (
     return false
   }
   const fired = Array.from(timer.claims).find(([at, says]) =>
-    says === exit && recordedAt >= Number(at) && wall >= Number(at)
+    says === exit && latest >= Number(at) && (wereSetBack || recordedAt >= Number(at))
   )
   if (fired !== undefined) {
     // whoever armed it may have died, or given up, before being told that it stands
@@ -235,7 +238,7 @@ const isOfDriver = (
   return fired !== undefined
 }
 
-const parkingOf = (record: ExecutionRecord, ledger: Ledger, wall: number): ReadonlyArray<string> => {
+const parkingOf = (record: ExecutionRecord, ledger: Ledger, { latest }: Clocks): ReadonlyArray<string> => {
   const parking = ledger.parkings.get(record.id)
   const where = `execution ${short(record.id)}`
   // an orderly end is the driver's to write, and the next start's to undo
@@ -249,7 +252,7 @@ const parkingOf = (record: ExecutionRecord, ledger: Ledger, wall: number): Reado
       : [`${where} is parked, ${content}, as nobody wrote`]
   }
   const mayHaveFired = Array.from(ledger.facts).some(([key, { claims }]) =>
-    key.startsWith(keyOf("timer", record.id, "")) && Array.from(claims.keys()).some((at) => Number(at) <= wall)
+    key.startsWith(keyOf("timer", record.id, "")) && Array.from(claims.keys()).some((at) => Number(at) <= latest)
   )
   return parking?.stands === undefined || record.result !== undefined || mayHaveFired
     ? []

@@ -5,7 +5,7 @@
  * @internal
  */
 import type { ExecutionRecord } from "../../store/Store.ts"
-import { type Disk, signalsOf } from "./audit.ts"
+import { type Clocks, type Disk, signalsOf } from "./audit.ts"
 import { short } from "./auditLedger.ts"
 
 /**
@@ -54,7 +54,8 @@ const openQuestions = ({ signals, steps }: ExecutionRecord): string => {
  */
 export const circumstances = (
   disk: Disk,
-  cut: (execution: string, path: string) => boolean
+  cut: (execution: string, path: string) => boolean,
+  { latest, wereSetBack }: Clocks
 ): { readonly excuses: ReadonlyArray<string>; readonly violations: ReadonlyArray<string> } => {
   const excuses: Array<string> = []
   const violations: Array<string> = []
@@ -66,14 +67,14 @@ export const circumstances = (
         const signal = signals.get(`answer/${name}`)
         if (signal !== undefined && JSON.parse(signal.exit)?._tag === "TimedOut") {
           excuses.push(`TimedOut ${name}`)
-          if (signal.recordedAt < outcome.deadline) {
-            violations.push(`question ${name} timed out ${outcome.deadline - signal.recordedAt} ms before its deadline`)
+          const at = wereSetBack ? latest : signal.recordedAt
+          if (at < outcome.deadline) {
+            violations.push(`question ${name} timed out ${outcome.deadline - at} ms before its deadline`)
           }
         }
       } else if (kind === "sleep") {
-        // one that nobody waited for to the end has lost a race
-        const end = execution.completedAt ?? Infinity
-        if (Number(outcome) <= end) {
+        // one that nobody waited for to the end has lost a race; a short one is waited for in memory
+        if (signals.has(`due/${name}`) || Number(outcome) <= (execution.completedAt ?? Infinity)) {
           excuses.push(`Slept ${name}`)
         }
       } else if (outcome?._tag === "TimedOut" || outcome?.outcome?._tag === "TimedOut") {

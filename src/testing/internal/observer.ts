@@ -103,12 +103,14 @@ export const make = (options: {
   let latestWall = wall()
   /** By how much the clocks of the processes were ever ahead of the virtual time. */
   let largestLead = latestWall - started
+  let wereSetBack = false
   let holder = 1
   let hasEnded = false
 
   const say = (lane: Entry["lane"], text: string, process = holder) => {
     options.onActivity()
     latestWall = Math.max(latestWall, wall())
+    wereSetBack ||= wall() - now() < largestLead
     largestLead = Math.max(largestLead, wall() - now())
     timeline.push({ at: now() - started, process, lane, text })
   }
@@ -135,17 +137,21 @@ export const make = (options: {
   const steps = StepChecks.make(violation)
   const clients = ClientChecks.make({
     say: (text) => say("client", text),
-    isSetBack: () => wall() - now() < largestLead,
+    isSetBack: () => wereSetBack,
     violation
   })
+
+  const clocks = (): Audit.Clocks => {
+    latestWall = Math.max(latestWall, wall())
+    return { latest: latestWall, wereSetBack }
+  }
 
   const audit = (
     store: Store["Service"],
     check: Check = Effect.succeed([])
   ): Effect.Effect<Audit.Disk, StoreError> =>
     Effect.zipWith(check, Audit.read(store, ledger), (wrong, disk) => {
-      latestWall = Math.max(latestWall, wall())
-      violationsOnce([...wrong, ...Audit.compare(disk, ledger, latestWall)])
+      violationsOnce([...wrong, ...Audit.compare(disk, ledger, clocks())])
       return disk
     })
 
@@ -220,7 +226,7 @@ export const make = (options: {
       ),
     atRest: (store, check) =>
       Effect.map(audit(store, check), (disk) => {
-        const found = Rest.circumstances(disk, steps.cut)
+        const found = Rest.circumstances(disk, steps.cut, clocks())
         circumstances = found.excuses
         violationsOnce([...found.violations, ...Rest.leftovers(disk, wall())])
         if (excuses.length === 0 && disk.executions.some(({ cancel }) => cancel !== undefined)) {

@@ -266,6 +266,20 @@ describe("who won a race wins it in every replay, whatever has come since", () =
   ], { winner: "short" })
 })
 
+it.effect("a handler that waits for fibers of its own in a finalizer is parked", () =>
+  Effect.gen(function*() {
+    const disk = MemoryStore.makeDisk()
+    const last = Effect.all([Durable.sleep("nap", "1 minute"), ask], { concurrency: 2 })
+    const server = yield* boot({ tool: () => Effect.ensuring(Effect.succeed("done"), last) }, { disk })
+    const stream = yield* server.call("tool")
+    yield* turns()
+    yield* TestClock.adjust("6 seconds")
+    yield* until(state(server, stream), (state) => state === "waiting", "the park")
+    yield* reply(server, stream, "pay", accept)
+    yield* TestClock.adjust("1 minute")
+    assert.strictEqual(yield* answer(server, stream), "done")
+  }))
+
 describe("limits", () => {
   const limit = (steps: number) => Context.make(Limits.StepLimit, steps) as Context.Context<never>
 

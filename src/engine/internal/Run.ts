@@ -280,6 +280,8 @@ export class Run {
       this.instance.abandoned = true
     }
     this.#fiber?.interruptUnsafe()
+    // In a finalizer the body's fiber cannot be interrupted where it waits for others.
+    this.waits.interrupt()
   }
 
   /** For a shutdown: ends the run unless an attempt of a step is under way. */

@@ -207,6 +207,11 @@ export class Waits {
     this.deafen()
     this.#idler?.interruptUnsafe()
     // What user code has detached from the body still waits.
+    this.interrupt()
+  }
+
+  /** Ends all waits. */
+  interrupt(): void {
     for (const fiber of Array.from(this.#fibers)) {
       fiber.interruptUnsafe()
     }

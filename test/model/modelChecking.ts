@@ -78,6 +78,10 @@ export const run = (
 
 /** What came of a run and is not what the program means. */
 const deviations = (program: Program, run: CrashTest.Run<Seen>): ReadonlyArray<string> => {
+  const { value }: { readonly value: Seen | undefined } = run
+  if (value === undefined) {
+    return ["the client came to no end"]
+  }
   const interrupted = new Set(
     run.excuses.filter((excuse) => excuse.startsWith(cutOff)).map((excuse) => excuse.slice(cutOff.length))
   )
@@ -96,10 +100,10 @@ const deviations = (program: Program, run: CrashTest.Run<Seen>): ReadonlyArray<s
   // Which of two steps beside each other was done last, time decides.
   const inOrder = (names: ReadonlyArray<string>) => has(program, "All") ? names.toSorted() : names
   return [
-    ...differs("the outcome", run.value.outcome, expected.outcome),
+    ...differs("the outcome", value.outcome, expected.outcome),
     ...differs("the effects", counts(run.world.effects), counts(expected.effects)),
     ...differs("what was undone", inOrder(undone), inOrder(expected.undone)),
-    ...differs("what the client was told", run.value.said, expected.said)
+    ...differs("what the client was told", value.said, expected.said)
   ]
 }
 

@@ -60,8 +60,8 @@ export const programOf = ({ area, store }: { readonly area: Name; readonly store
   disk: diskOf(store)
 })
 
-/** What another disk can answer differently: a connection that is cut is the same on all of them. */
-const ofTheDisk: ReadonlyArray<Schedule.Kind> = ["Crash", "CrashInStep", "TornCommit", "FailedOperation"]
+/** What a disk of another kind can answer differently; all else happens above it. */
+const ofTheDisk: ReadonlyArray<Schedule.Kind> = ["Crash", "TornCommit"]
 
 export const handlers = Prover.toLayer({
   prove: ({ area, schedules, seed, store }) =>

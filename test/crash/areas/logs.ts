@@ -5,7 +5,7 @@ import { World } from "effect-durable-mcp/testing"
 import { Tool, Toolkit } from "effect/ai"
 import type { Area } from "./area.ts"
 
-const levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"] as const
+const levels = ["debug", "info", "warning", "emergency"] as const
 
 const Telling = Toolkit.make(
   Tool.make("levels", { success: Schema.Void }),
@@ -51,7 +51,7 @@ export const logs: Area = {
   script: (client) =>
     Effect.gen(function*() {
       const answers = [yield* client.callTool("levels"), yield* client.callTool("progress")]
-      for (const level of ["warning", "debug", "emergency"]) {
+      for (const level of ["warning", "debug"]) {
         answers.push(yield* client.request("logging/setLevel", { level }), yield* client.callTool("levels"))
       }
       yield* client.request("logging/setLevel", { level: "alert" })

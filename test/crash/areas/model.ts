@@ -17,7 +17,7 @@ const handlers = Model.toLayer(Effect.gen(function*() {
       const joke = yield* Durable.sample("joke", {
         messages: [{ role: "user", content: { type: "text", text: `A joke about ${about}` } }],
         maxTokens: 100,
-        timeout: "40 seconds"
+        timeout: "20 seconds"
       }).pipe(Effect.match({
         onFailure: ({ reason }) => reason,
         onSuccess: ({ model }) => `by ${model}`
@@ -50,7 +50,7 @@ const answer = (question: Client.Question) => {
     ? question.fail({ code: -1, message: "User rejected sampling" })
     : asked.includes("nonsense")
     ? Effect.succeed({ joke: "Ha" })
-    : Effect.as(Effect.sleep(asked.includes("late") ? "20 seconds" : 0), joke)
+    : Effect.as(Effect.sleep(asked.includes("late") ? "10 seconds" : 0), joke)
 }
 
 const subjects = ["servers", "late trains", "refused guests", "nonsense", "never"]

@@ -26,7 +26,7 @@ const handlers = Notifying.toLayer(Effect.gen(function*() {
       Durable.step("announce", ({ key }) =>
         Effect.andThen(
           effect("announce", { key }),
-          notifications["notifications/prompts/list_changed"]({})
+          notifications["notifications/tools/list_changed"]({})
         ))
   })
 }))
@@ -45,8 +45,8 @@ const heardBy = (client: Client.Client) =>
 /** Until it has come, or it is plain that it will not. */
 const heard = (client: Client.Client, count: number) =>
   Effect.gen(function*() {
-    for (let i = 0; i < 60 && (yield* heardBy(client)).length < count; i++) {
-      yield* Effect.sleep("1 second")
+    for (let i = 0; i < 10 && (yield* heardBy(client)).length < count; i++) {
+      yield* Effect.sleep("5 seconds")
     }
     return yield* heardBy(client)
   })

@@ -49,8 +49,7 @@ const handlers = Questions.toLayer(Effect.gen(function*() {
     interview: Effect.fnUntraced(function*() {
       const first = yield* seats("seats", "at once")
       const second = yield* seats("seats", "late")
-      const both = yield* Effect.all([seats("left", "left"), seats("right", "right")], { concurrency: "unbounded" })
-      return [first, second, ...both]
+      return [first, second]
     })
   })
 }))

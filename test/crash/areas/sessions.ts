@@ -41,7 +41,7 @@ export const sessions: Area = {
     version: "1.0.0",
     path: "/mcp",
     registrations: DurableMcp.toolkit(Sessions).pipe(Layer.provide(handlers))
-  }).pipe(Layer.provide(Layer.succeed(Limits.IdleTimeout, "10 minutes"))),
+  }).pipe(Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 minutes"))),
   answer: () => Effect.void,
   script: (client) =>
     Effect.gen(function*() {
@@ -55,7 +55,7 @@ export const sessions: Area = {
       const ended = yield* client.another()
       const calls = yield* Effect.forEach(held, (name) => ended.start("holds", { name }))
       yield* Effect.forEach(calls, (call) => call.received(1))
-      yield* Effect.sleep("20 seconds")
+      yield* Effect.sleep("10 seconds")
       yield* ended.end
 
       const other = yield* client.another()
@@ -64,8 +64,8 @@ export const sessions: Area = {
         other.callTool("works", { name: "two" })
       ], { concurrency: "unbounded" })
       // the others are idle meanwhile, and end
-      for (let minute = 0; minute < 20; minute += 5) {
-        yield* Effect.sleep("5 minutes")
+      for (let minute = 1; minute <= 4; minute++) {
+        yield* Effect.sleep("1 minute")
         answers.push(yield* client.request("ping"), yield* other.request("ping"))
       }
       return answers

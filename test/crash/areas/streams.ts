@@ -60,7 +60,7 @@ export const streams: Area = {
       // the call is over before the client is back
       const late = yield* client.start("ticks", { pause: 1000 })
       yield* late.received(1)
-      yield* late.drop("20 minutes")
+      yield* late.drop("2 minutes")
 
       const closed = yield* client.start("hangs_up")
 

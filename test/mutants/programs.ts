@@ -4,7 +4,7 @@
  */
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Durable, DurableMcp, Ids, Store } from "effect-durable-mcp"
-import { type Client, type CrashTest, World } from "effect-durable-mcp/testing"
+import { type Client, type CrashTest, Schedule, World } from "effect-durable-mcp/testing"
 import { McpServer, Tool, Toolkit } from "effect/ai"
 import type { HttpRouter } from "effect/http"
 
@@ -18,6 +18,9 @@ export interface Planted {
 export type Program =
   & CrashTest.Server<never, never, World.World | Store.Store | HttpRouter.HttpRouter>
   & CrashTest.Options<unknown>
+  & {
+    readonly kinds?: ReadonlyArray<Schedule.Kind> | undefined
+  }
 
 const layerPlanted = (planted: (() => Planted) | undefined): Layer.Layer<Store.Store | Ids.Ids, never, Store.Store> =>
   Layer.effectContext(Effect.gen(function*() {
@@ -182,6 +185,8 @@ const memos = (planted?: () => Planted): Program => ({
   }).pipe(
     Layer.provide(layerPlanted(planted))
   ),
+  // An announcement that cannot be stored is not made: the registry's notifications cannot fail.
+  kinds: Schedule.kinds.filter((kind) => kind !== "FailedOperation"),
   script: Effect.fnUntraced(function*(client) {
     yield* client.request("logging/setLevel", { level: "debug" })
     yield* Effect.forEach(["a", "b", "c"], (memo) => client.request("resources/subscribe", { uri: `memo:${memo}` }))

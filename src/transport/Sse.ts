@@ -61,7 +61,7 @@ export const make: Effect.Effect<
       const beat = follow.progressToken === undefined
         ? undefined
         : makeHeartbeat({ stream: follow.stream, version: follow.version, token: follow.progressToken })
-      const openedAt = clock.currentTimeMillisUnsafe()
+      const openedAt = Alarm.time(clock)
       let silentUntil = openedAt + keepAlive
       let beatAt = beat === undefined ? Infinity : openedAt + heartbeatInterval
       let writtenSeq = afterSeq
@@ -83,7 +83,7 @@ export const make: Effect.Effect<
         while (true) {
           if (!ended && isKnown) take(yield* follower.poll)
           isKnown = true
-          const now = clock.currentTimeMillisUnsafe()
+          const now = Alarm.time(clock)
           if (beat !== undefined && !ended && now >= beatAt) {
             const notification = yield* beat(writtenSeq)
             if (notification !== undefined) text += `data: ${notification}\n\n`

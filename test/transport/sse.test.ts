@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Scope, Stream } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import type { Follow } from "../../src/protocol/Reply.ts"
@@ -269,6 +269,31 @@ describe("Sse", () => {
           text += yield* client.look
         }
         assert.strictEqual(text.match(/notifications\/progress/g)?.length, 2)
+      }))
+
+    it.effect("goes on, and grows, where the wall clock is set back", () =>
+      Effect.gen(function*() {
+        const clock = yield* Clock.Clock
+        let setBack = 0
+        const wall = () => clock.currentTimeMillisUnsafe() - setBack
+        const wrong: Clock.Clock = Object.assign(Object.create(clock), {
+          currentTimeMillisUnsafe: wall,
+          currentTimeMillis: Effect.sync(wall)
+        })
+        const pass = Effect.provideService(TestClock.adjust("30 seconds"), Clock.Clock, clock)
+        yield* Effect.gen(function*() {
+          const client = yield* read((yield* open(makeLog(), { progressToken: "t" })).response)
+          yield* client.look
+          yield* pass
+          const before = values(yield* client.look)
+          setBack = 3_600_000
+          yield* pass
+          const after = values(yield* client.look)
+          assert.strictEqual(before.length, 2)
+          assert.strictEqual(after.length, 2)
+          assert.isAbove(after[0]!, before[1]!)
+          assert.isAbove(after[1]!, after[0]!)
+        }).pipe(Effect.provideService(Clock.Clock, wrong))
       }))
 
     it.effect("none without a token", () =>

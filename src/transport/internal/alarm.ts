@@ -13,11 +13,14 @@ interface Entry {
   readonly ring: () => void
 }
 
-/** Calls `ring` once, at `at` (ms since the epoch) or up to `resolution` later; or when all are rung. */
+/** Calls `ring` once, at `at` (as `time` tells it) or up to `resolution` later; or when all are rung. */
 export interface Alarm {
   readonly set: (at: number, ring: () => void) => () => void
   readonly ringAll: () => void
 }
+
+/** Milliseconds by a clock that nobody sets: silence is broken in time, whatever becomes of the wall clock. */
+export const time = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
 
 /** Runs until the scope closes. `resolution` in ms. */
 export const make = Effect.fnUntraced(function*(
@@ -25,7 +28,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Alarm, never, Scope.Scope> {
   const entries = new Set<Entry>()
   const ringUntil = (now: number) => {
-    // Not those that are set meanwhile: where the clock is set back while they ring, they come back for the same time.
+    // Not those that are set meanwhile: they have the next tick.
     for (const entry of Array.from(entries)) {
       if (entry.at <= now) {
         entries.delete(entry)
@@ -34,7 +37,7 @@ export const make = Effect.fnUntraced(function*(
     }
   }
   yield* Effect.sleep(resolution).pipe(
-    Effect.andThen(Effect.map(Clock.currentTimeMillis, ringUntil)),
+    Effect.andThen(Clock.clockWith((clock) => Effect.sync(() => ringUntil(time(clock))))),
     Effect.forever,
     Effect.forkScoped
   )

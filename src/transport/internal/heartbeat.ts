@@ -70,8 +70,8 @@ export const make = (interval: number): Effect.Effect<
       let createdAt: number | undefined
       let readSeq = 0
       let last: number | undefined
-      /** By the heartbeat before: the wall clock may have been set since, either way. */
-      let told = -Infinity
+      /** By the heartbeat before, with the age it was told at: the wall clock may have been set since, either way. */
+      let told = { progress: -Infinity, age: -Infinity }
 
       return Effect.fnUntraced(function*(writtenSeq) {
         let reported = false
@@ -95,9 +95,10 @@ export const make = (interval: number): Effect.Effect<
         })
         // The handler's own report of this interval did what a heartbeat is for. What the first look finds may be old.
         if (reported && !first) return undefined
-        const progress = valueAt(last, (yield* Clock.currentTimeMillis) - createdAt, interval)
-        if (progress === undefined || progress <= told) return undefined
-        told = progress
+        const age = Math.max((yield* Clock.currentTimeMillis) - createdAt, told.age + interval)
+        const progress = valueAt(last, age, interval)
+        if (progress === undefined || progress <= told.progress) return undefined
+        told = { progress, age }
         return yield* wire.notification(version, { _tag: "Progress", token, progress })
       })
     }

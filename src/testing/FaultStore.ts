@@ -46,6 +46,8 @@ export interface Operation {
   readonly what: string
   /** Of commits and submits; others have none. */
   readonly writes: ReadonlyArray<Write>
+  /** Of a run that follows an unclean end: the execution. */
+  readonly cutOff?: string | undefined
 }
 
 /**
@@ -259,7 +261,8 @@ export const make = (inner: Store["Service"], options?: Options): Effect.Effect<
               if (dead) {
                 return Effect.void
               }
-              const decision = options?.decide?.(begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, []))
+              const operation = begin("run", `${short(id)}${cause.cutOff ? ", cut off" : ""}`, [])
+              const decision = options?.decide?.({ ...operation, cutOff: cause.cutOff ? id : undefined })
               return decision === undefined || decision._tag === "Fail" ? run(id, cause) : kill
             })
           )

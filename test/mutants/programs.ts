@@ -103,6 +103,8 @@ const TripsLive = DurableMcp.toolkit(Trips).pipe(Layer.provide(Trips.toLayer(Eff
 
 const travellers = [{ who: "ann", pays: true }, { who: "bob", pays: false }]
 
+const isCrash = ({ _tag }: Schedule.Fault) => _tag.startsWith("Crash")
+
 /** One trip that is paid and one that is not; each user answers when the call is about to be parked, and thinks again. */
 const trip = (planted?: () => Planted): Program => ({
   app: DurableMcp.layerHttp({ name: "trips", version: "1.0.0", path: "/mcp", registrations: TripsLive }).pipe(
@@ -130,7 +132,7 @@ const trip = (planted?: () => Planted): Program => ({
         ...order.indexOf("bob: free seat B") < order.indexOf("bob: free seat A") ? [] : ["seat A was freed first"],
         ...answers.includes(`"quotes":[2,3]`) ? [] : [`other attempts got through: ${answers}`],
         ...effects.has("ann: free seat A") ? ["a seat was freed that had been paid for"] : [],
-        ...duration < 150_000 || schedule.some(({ _tag }) => _tag === "ClockJump")
+        ...duration < 150_000 || !schedule.every(isCrash)
           ? []
           : [`it took ${duration} ms`]
       ]

@@ -64,6 +64,10 @@ export const make = (violation: (text: string) => void): StepChecks => {
   const failures = new Map<number, number>()
   /** Interrupted steps that a crash fell into. */
   const cut = new Set<string>()
+  /** The latest attempt that was begun of a step of a body. */
+  const latest = new Map<string, number>()
+  /** Executions that follow an unclean end, by process, until that is counted. */
+  const uncounted = new Set<string>()
   let now = 0
   let bodies = 0
 
@@ -120,6 +124,19 @@ export const make = (violation: (text: string) => void): StepChecks => {
       if (count > 1 && records.has(`${name}${begin}`)) {
         violation(`step ${path} is to run at most once, and attempt ${attempt} was begun ${count} times`)
       }
+      if (uncounted.has(`${process} ${execution}`)) {
+        violation(`step ${path} was begun by a run that follows an unclean end, and no BeginRecovery counts it`)
+      }
+      // Inside another step it begins anew with each attempt of that.
+      if (isHolder && !path.includes("/")) {
+        const before = latest.get(`${execution} ${path}`) ?? 0
+        if (attempt < before) {
+          violation(
+            `attempt ${attempt} of step ${path} was begun after attempt ${before}: its failure was not on record`
+          )
+        }
+        latest.set(`${execution} ${path}`, Math.max(before, attempt))
+      }
       // who has lost the disk does not know what its successor recorded
       if (isHolder && (records.has(path) || records.has(name))) {
         violation(`step ${path} was begun again after its exit had been recorded`)
@@ -128,8 +145,11 @@ export const make = (violation: (text: string) => void): StepChecks => {
     ended: (_process, { attempt, execution, path }) => {
       open.delete(`${execution} ${path}@${attempt}`)
     },
-    operation: (process, { writes }) => {
+    operation: (process, { cutOff, writes }) => {
       now++
+      if (cutOff !== undefined) {
+        uncounted.add(`${process} ${cutOff}`)
+      }
       for (const write of writes) {
         if (write._tag === "RecordStep" && write.name.endsWith(begin)) {
           const key = `${write.id} ${write.name.slice(0, -begin.length)}`
@@ -145,6 +165,9 @@ export const make = (violation: (text: string) => void): StepChecks => {
         case "Acknowledged":
         case "Applied":
           writes.forEach((write, i) => {
+            if (write._tag === "BeginRecovery") {
+              uncounted.delete(`${process} ${write.id}`)
+            }
             if (write._tag === "RecordStep" && isFresh(settled.outcomes[i])) {
               record(process, write)
             }

@@ -56,6 +56,8 @@ const TripsLive = DurableMcp.toolkit(Trips).pipe(Layer.provide(Trips.toLayer(Eff
   const { effect } = yield* World.World
   return Trips.of({
     trip: Effect.fnUntraced(function*({ pays, who }) {
+      // After a crash the client is back before this.
+      yield* Effect.sleep("200 millis")
       const seats: Array<string> = []
       for (const seat of ["A", "B"]) {
         seats.push(
@@ -105,14 +107,14 @@ const travellers = [{ who: "ann", pays: true }, { who: "bob", pays: false }]
 
 const isCrash = ({ _tag }: Schedule.Fault) => _tag.startsWith("Crash")
 
-/** One trip that is paid and one that is not; each user answers when the call is about to be parked, and thinks again. */
+/** One trip that is paid, by an answer that comes when the call is about to be parked, and one that is not; both think again. */
 const trip = (planted?: () => Planted): Program => ({
   app: DurableMcp.layerHttp({ name: "trips", version: "1.0.0", path: "/mcp", registrations: TripsLive }).pipe(
     Layer.provide(layerPlanted(planted))
   ),
   answer: Effect.fnUntraced(function*({ params, reply }: Client.Question) {
     const ok = params.message === "ann pays?"
-    yield* Effect.sleep("5500 millis")
+    yield* Effect.sleep(ok ? "5500 millis" : 0)
     yield* reply({ action: "accept", content: { ok } })
     yield* Effect.sleep("1 second")
     yield* reply({ action: "accept", content: { ok: !ok } })

@@ -176,7 +176,7 @@ export const wrappers: ReadonlyArray<Mutant> = [
   {
     name: "question-before-record",
     bug: "a question is in the log before it is on record",
-    planted: () => reordered(({ _tag }) => _tag === "Append" ? 0 : 1)
+    planted: () => reordered((write) => write._tag === "Append" && write.key.startsWith("question/") ? 0 : 1)
   },
   {
     name: "trim-before-carry",

@@ -17,11 +17,18 @@ export const patches: ReadonlyArray<Mutant> = [
     name: "second-answer-wins-sqlite",
     bug: "a later answer replaces the first, on SQLite",
     disk: "sqlite",
-    edits: [{
-      file: "store/internal/sqliteStatements.ts",
-      search: "ON CONFLICT (execution, name) DO NOTHING`\n    ),\n    signalExit",
-      replace: "ON CONFLICT (execution, name) DO UPDATE SET exit = excluded.exit`\n    ),\n    signalExit"
-    }]
+    edits: [
+      {
+        file: "store/internal/sqliteStatements.ts",
+        search: "ON CONFLICT (execution, name) DO NOTHING`\n    ),\n    signalExit",
+        replace: "ON CONFLICT (execution, name) DO UPDATE SET exit = excluded.exit`\n    ),\n    signalExit"
+      },
+      {
+        file: "store/internal/sqliteStatements.ts",
+        search: "SET signals = signals + 1,",
+        replace: "SET signals = (SELECT count(*) FROM signal WHERE signal.execution = execution.no),"
+      }
+    ]
   },
   {
     name: "sleep-from-zero",

@@ -138,8 +138,8 @@ export interface StepOptions<A, E, Once extends boolean, T extends Duration.Inpu
    */
   readonly atMostOnce?: Once
   /**
-   * Runs, durably and last first, when the call later fails or is cancelled.
-   * Not for steps inside steps.
+   * Runs, durably and last first, when the call later fails or is cancelled: a
+   * step of its own, with a `key` of its own. Not for steps inside steps.
    */
   readonly compensate?:
     | ((value: A, cause: Cause.Cause<unknown>, step: StepContext) => Effect.Effect<void, never, R2>)

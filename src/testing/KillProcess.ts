@@ -73,13 +73,17 @@ export interface Options<A, E = never, R = never> {
   readonly startTimeout?: Duration.Input | undefined
   /** How long nothing may come of anything before a run is given up as stuck. Default 1 minute. */
   readonly patience?: Duration.Input | undefined
-  /** The file of a `SqliteStore`, which is read after each kill with code that is not the store's. */
+  /**
+   * The file of a `SqliteStore`, as seen from the test and not from `cwd`. It is
+   * read after each kill with code that is not the store's, once it is there.
+   */
   readonly database?: string | undefined
   /** Asked after each run: what is wrong in the world outside. */
   readonly check?: Effect.Effect<ReadonlyArray<string>, never, R> | undefined
   /**
-   * Whether a run may differ from the one without kills, by its value. Default:
-   * where the script gives answers up (cancels, ends, vanishes).
+   * Whether a run may differ from the one without kills, by its value: say here
+   * what may come of an at-most-once step that is cut off. Default: where the
+   * script gives answers up (cancels, ends, vanishes).
    */
   readonly allowed?: ((value: A) => boolean) | undefined
 }

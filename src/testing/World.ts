@@ -14,8 +14,9 @@ import type * as Effect from "effect/Effect"
 export class World extends Context.Service<World, {
   /**
    * Something is done outside: `charge`. Under a `key` it takes place once, as
-   * with a service that knows idempotency keys; without one each time. Returns
-   * how often it was attempted under this key (without a key: under this name).
+   * with a service that knows idempotency keys; without one each time. A key is
+   * one key for all names. Returns how often anything was attempted under this
+   * key (without a key: under this name).
    */
   readonly effect: (name: string, options?: { readonly key?: string | undefined }) => Effect.Effect<number>
 }>()("effect-durable-mcp/testing/World") {}

@@ -8,6 +8,7 @@ import { Durable, DurableMcp } from "effect-durable-mcp"
 import { Tool, Toolkit } from "effect/ai"
 import * as CrashTest from "../../src/testing/CrashTest.ts"
 import * as Schedule from "../../src/testing/Schedule.ts"
+import * as Timeline from "../../src/testing/Timeline.ts"
 import { World } from "../../src/testing/World.ts"
 import { ask, correct, found, mail, over, program, step, writing } from "./program.ts"
 
@@ -71,6 +72,27 @@ describe("CrashTest", () => {
       assert.include(error.message, "mail took place 2 times, and once without faults")
       assert.include(error.message, "make the step `atMostOnce`")
     }), 60_000)
+
+  it.live("says of an effect that comes under new keys that they are new", () =>
+    Effect.gen(function*() {
+      let charges = 0
+      const error = yield* found(
+        CrashTest.exhaustive(program((world) =>
+          Effect.suspend(() => Effect.as(world.effect("charge", { key: `charge ${charges++}` }), "paid"))
+        ))
+      )
+      assert.include(error.message, "charge took place 2 times, and once without faults. Each time under another key")
+    }), 60_000)
+
+  it.live("shows which effect has taken the key of another", () =>
+    Effect.gen(function*() {
+      const run = yield* CrashTest.run(program((world) =>
+        Durable.step("pay", ({ key }) =>
+          Effect.as(Effect.andThen(world.effect("try", { key }), world.effect("charge", { key })), "paid"))
+      ))
+      assert.deepStrictEqual(Array.from(run.world.effects.keys()), ["try"])
+      assert.include(Timeline.toText(run.timeline), "charge, time 2 under this key, which is that of try")
+    }))
 
   it.live("makes a failing schedule smaller, and replays it", () =>
     Effect.gen(function*() {

@@ -20,7 +20,12 @@ export interface StepChecks {
   readonly effect: (
     name: string,
     key: string | undefined
-  ) => { readonly count: number; readonly takesPlace: boolean }
+  ) => {
+    readonly count: number
+    readonly takesPlace: boolean
+    /** What was first under its key. */
+    readonly first: string
+  }
   /** Why a recorded `StepInterrupted` is right: names of executions and steps. */
   readonly cut: (execution: string, path: string) => boolean
   /** How often each effect was attempted: by key, and by name where it has none. */
@@ -29,6 +34,8 @@ export interface StepChecks {
   readonly effects: ReadonlyMap<string, number>
   /** Names of effects that took place without a key more than once. */
   readonly keyless: ReadonlySet<string>
+  /** Of steps that were begun: by execution and path. */
+  readonly keys: ReadonlyMap<string, string>
   /** Bodies that were begun. */
   readonly count: () => number
 }
@@ -48,6 +55,8 @@ const begin = "/%begin"
 /** @internal */
 export const make = (violation: (text: string) => void): StepChecks => {
   const attempts = new Map<string, number>()
+  /** What took place under a key, which may be another effect than those that come later. */
+  const firstUnder = new Map<string, string>()
   const effects = new Map<string, number>()
   const keyless = new Set<string>()
   /** Names of records that stand, by execution. */
@@ -106,6 +115,7 @@ export const make = (violation: (text: string) => void): StepChecks => {
     attempts,
     effects,
     keyless,
+    keys,
     count: () => bodies,
     cut: (execution, path) => cut.has(`${execution} ${path}`),
     begins: (process, { attempt, execution, key, path }, isHolder) => {
@@ -178,6 +188,9 @@ export const make = (violation: (text: string) => void): StepChecks => {
       const under = key ?? name
       const count = (attempts.get(under) ?? 0) + 1
       attempts.set(under, count)
+      if (count === 1) {
+        firstUnder.set(under, name)
+      }
       const takesPlace = key === undefined || count === 1
       if (takesPlace) {
         effects.set(name, (effects.get(name) ?? 0) + 1)
@@ -188,7 +201,7 @@ export const make = (violation: (text: string) => void): StepChecks => {
       if (key !== undefined && finished.has(key)) {
         violation(`${name} was done again after its exit had been recorded`)
       }
-      return { count, takesPlace }
+      return { count, takesPlace, first: firstUnder.get(under) ?? name }
     }
   }
 }

@@ -61,6 +61,8 @@ export interface Observer {
   readonly effects: () => ReadonlyMap<string, number>
   /** Names of effects that took place again because they have no key. */
   readonly keyless: () => ReadonlySet<string>
+  /** Keys of steps: by execution and path. */
+  readonly keys: () => ReadonlyMap<string, string>
   /** Runs of step bodies. */
   readonly steps: () => number
   /** First event ids, by stream: one of each call, any number of a client's own. */
@@ -205,8 +207,9 @@ export const make = (options: {
     },
     effect: (process, name, key) => {
       moved()
-      const { count, takesPlace } = steps.effect(name, key)
-      say("world", takesPlace ? name : `${name}, time ${count} under this key`, process)
+      const { count, first, takesPlace } = steps.effect(name, key)
+      const inVain = `${name}, time ${count} under this key${first === name ? "" : `, which is that of ${first}`}`
+      say("world", takesPlace ? name : inVain, process)
       tooLate(`${name} was done`)
       return count
     },
@@ -247,7 +250,7 @@ export const make = (options: {
     },
     gaveUp: (what, whose) => {
       excuses.push(what)
-      clients.gaveUp(whose)
+      clients.gaveUp(whose, what.startsWith("Abandoned"))
     },
     givenUp: clients.givenUp,
     replayed: clients.replayed,
@@ -256,6 +259,7 @@ export const make = (options: {
     attempts: () => steps.attempts,
     effects: () => steps.effects,
     keyless: () => steps.keyless,
+    keys: () => steps.keys,
     steps: steps.count,
     streams: clients.streams,
     messages: clients.messages,

@@ -139,9 +139,8 @@ export const open = Effect.fnUntraced(function*(
   })
   const id = opened.headers.get("mcp-session-id")
   if (id === null) {
-    return yield* Effect.die(
-      new Error(`initialize was not answered with a session: ${opened._tag === "Plain" ? opened.text : "a stream"}`)
-    )
+    const got = opened._tag === "Plain" ? `${opened.status} ${opened.text}`.trimEnd() : "a stream"
+    return yield* Effect.die(new Error(`${options.url} did not answer initialize with a session but with ${got}`))
   }
   headers = { "mcp-session-id": id, "mcp-protocol-version": protocolVersion }
   yield* deliver({ jsonrpc: "2.0", method: "notifications/initialized" }, "initialized")

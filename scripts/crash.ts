@@ -47,7 +47,11 @@ const prove = (jobs: ReadonlyArray<Job>, settings: Settings) =>
       jobs,
       (job) =>
         Effect.matchEffect(prover.prove({ ...job, ...settings }), {
-          onFailure: (error) => Effect.as(Console.log(rowOf(job, undefined)), { failure: failureOf(job, error) }),
+          onFailure: (error) =>
+            Effect.as(
+              Console.log(`${rowOf(job, undefined)}\n${failureOf(job, error)}`),
+              { failure: `${job.area} on ${job.store}` }
+            ),
           onSuccess: (proof) => Effect.as(Console.log(rowOf(job, proof)), { proof })
         }),
       { concurrency: threads }

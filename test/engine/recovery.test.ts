@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Option, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Durable } from "../../src/index.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
+import { StoreError } from "../../src/store/StoreError.ts"
 import type * as FaultStore from "../../src/testing/FaultStore.ts"
 import {
   answer,
@@ -328,6 +329,24 @@ describe("a failing store", () => {
       }
       disk.broken = false
       assert.strictEqual(yield* answer(server, yield* server.call("quick", { id: "quick" })), 1)
+    }))
+
+  it.effect("refuses a call that is over before the store has failed to take it", () =>
+    Effect.gen(function*() {
+      const full = new StoreError({ reason: "DiskFull", message: "full" })
+      const gate = yield* Deferred.make<void>()
+      const broken = Effect.andThen(Deferred.await(gate), Effect.fail(full))
+      const server = yield* boot({ tool: () => turns(3) }, {
+        wrap: (inner) => ({
+          ...inner,
+          commit: (writes) => writes[0]._tag === "OpenStream" ? broken : inner.commit(writes)
+        })
+      })
+      const started = yield* Effect.forkChild(Effect.flip(server.calls.start(callOf("tool"))))
+      yield* turns()
+      yield* Deferred.succeed(gate, undefined)
+      yield* turns()
+      assert.deepStrictEqual(started.pollUnsafe(), Exit.succeed(full))
     }))
 
   it.effect("a result that is too large is an error for the client, not a loop", () =>

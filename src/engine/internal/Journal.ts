@@ -178,9 +178,10 @@ export class Journal {
         if (error.isInvalidWrite && writes.length > 0) {
           this.#settle("new")
         } else {
-          this.#settle("failed")
           Deferred.doneUnsafe(this.accepted, Effect.fail(error))
+          // First the end of the run: those who wait go on at once, and find that it has ended.
           this.#options.onEnd({ _tag: "Failed" })
+          this.#settle("failed")
         }
         return Effect.fail(error)
       },

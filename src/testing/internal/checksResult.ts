@@ -16,12 +16,6 @@ export interface Outward {
   readonly effects: ReadonlyMap<string, number>
   /** Effects that took place again because they have no key. */
   readonly keyless: ReadonlySet<string>
-  /** Keys of steps: by execution and path. */
-  readonly keys: ReadonlyMap<string, string>
-  /** Names of calls of which the script wanted nothing any more. */
-  readonly givenUp: ReadonlySet<string>
-  /** What the script gave up: `Cancelled 2`. */
-  readonly excuses: ReadonlyArray<string>
 }
 
 /**
@@ -37,53 +31,30 @@ export const differences = (run: Outward, expected: Outward): ReadonlyArray<stri
   if (Exit.isFailure(run.exit)) {
     return [scriptFails(run.exit.cause)]
   }
+  const value = JSON.stringify(run.exit.value)
+  const wanted = JSON.stringify(expected.exit.value)
   return [
-    ...resultOf(run, expected),
+    ...value === wanted ? [] : [`the result is ${value} and not ${wanted}`],
     ...toldOtherwise(run, expected),
     ...effectsOf(run, expected)
   ]
 }
 
 /**
- * How the run differs in what none of the calls that the script gave up may
- * change: what the others were told, how often effects without a key were
- * repeated; and the result, where also those calls ended as they did without
- * faults.
+ * How differs what the clients were told, without the calls that are left out:
+ * what excuses one call excuses no other.
  *
  * @internal
  */
-export const unexcused = (run: Outward, expected: Outward): ReadonlyArray<string> => {
-  const leftOut = new Set([...run.givenUp, ...expected.givenUp])
-  const areAlike = isSame(run.excuses, expected.excuses) && [...run.excuses].every(isOfCall) &&
-    conversation(run, true) === conversation(expected, true)
-  return [
-    ...areAlike ? resultOf(run, expected) : [],
-    ...toldOtherwise(run, expected, leftOut)
-  ]
-}
-
-const isOfCall = (excuse: string): boolean => /^(Cancelled|Abandoned) /.test(excuse)
-
-const isSame = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean =>
-  JSON.stringify([...a].sort()) === JSON.stringify([...b].sort())
-
-const toldOtherwise = (run: Outward, expected: Outward, leftOut: ReadonlySet<string> = new Set()) => {
-  const told = (of: Outward) =>
-    conversation({ ...of, messages: new Map(Array.from(of.messages).filter(([call]) => !leftOut.has(call))) })
+export const toldOtherwise = (
+  run: Pick<Outward, "messages">,
+  expected: Pick<Outward, "messages">,
+  leftOut: ReadonlySet<string> = new Set()
+): ReadonlyArray<string> => {
+  const told = ({ messages }: Pick<Outward, "messages">) =>
+    conversation(new Map(Array.from(messages).filter(([call]) => !leftOut.has(call))))
   const [seen, wanted] = [told(run), told(expected)]
   return seen === wanted ? [] : [`the client got\n${seen}\nand not\n${wanted}`]
-}
-
-const resultOf = (run: Outward, expected: Outward): ReadonlyArray<string> => {
-  if (run.exit === undefined || expected.exit === undefined || Exit.isFailure(expected.exit)) {
-    return []
-  }
-  if (Exit.isFailure(run.exit)) {
-    return [scriptFails(run.exit.cause)]
-  }
-  const value = withoutKeys(JSON.stringify(run.exit.value), run)
-  const wanted = withoutKeys(JSON.stringify(expected.exit.value), expected)
-  return value === wanted ? [] : [`the result is ${value} and not ${wanted}`]
 }
 
 /** @internal */
@@ -108,30 +79,20 @@ const effectsOf = ({ effects, keyless }: Outward, expected: Outward): ReadonlyAr
 
 const times = (count: number): string => count === 0 ? "never" : count === 1 ? "once" : `${count} times`
 
-/** Keys of steps hang on a secret of the store and on the session, which another process may have made. */
-const withoutKeys = (text: string | undefined, { keys }: Outward): string | undefined =>
-  Array.from(keys).reduce((text, [step, key]) => text?.replaceAll(key, `<key of ${step.split(" ")[1]}>`), text)
-
 /**
  * What the server said: without answers, whose content the script returns, and
  * without the ids of its questions and their pages, which hang on a secret of
  * the store.
  */
-const conversation = (of: Outward, withAnswers = false): string | undefined =>
-  withoutKeys(
-    Array.from(of.messages, ([call, messages]) => {
-      const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => withAnswers || method !== undefined)
-      const told = said.map(({ error, method, params, result }) =>
-        `    ${method ?? "answer"} ${JSON.stringify(params ?? error ?? result)}\n`
-      )
-      // What belongs to no call, a step that was cut off raises again: which messages there are counts, not how often.
-      const lines = (call.endsWith("own stream") ? Array.from(new Set(told)).sort() : told).join("")
-      const secrets = said.flatMap(({ id, method, params }) => method === undefined ? [] : [id, params?.elicitationId])
-        .filter((id) => typeof id === "string")
-      return secrets.reduce(
-        (text, secret, i) => text.replaceAll(secret, `<question ${i + 1} of the call>`),
-        `  ${call}:\n${lines}`
-      )
-    }).sort().join(""),
-    of
-  )
+const conversation = (calls: ReadonlyMap<string, ReadonlyArray<string>>): string =>
+  Array.from(calls, ([call, messages]) => {
+    const said = messages.map((text) => JSON.parse(text)).filter(({ method }) => method !== undefined)
+    const told = said.map(({ method, params }) => `    ${method} ${JSON.stringify(params)}\n`)
+    // What belongs to no call, a step that was cut off raises again: which messages there are counts, not how often.
+    const lines = (call.endsWith("own stream") ? Array.from(new Set(told)).sort() : told).join("")
+    const secrets = said.flatMap(({ id, params }) => [id, params?.elicitationId]).filter((id) => typeof id === "string")
+    return secrets.reduce(
+      (text, secret, i) => text.replaceAll(secret, `<question ${i + 1} of the call>`),
+      `  ${call}:\n${lines}`
+    )
+  }).sort().join("")

@@ -61,8 +61,6 @@ export interface Observer {
   readonly effects: () => ReadonlyMap<string, number>
   /** Names of effects that took place again because they have no key. */
   readonly keyless: () => ReadonlySet<string>
-  /** Keys of steps: by execution and path. */
-  readonly keys: () => ReadonlyMap<string, string>
   /** Runs of step bodies. */
   readonly steps: () => number
   /** First event ids, by stream: one of each call, any number of a client's own. */
@@ -250,7 +248,7 @@ export const make = (options: {
     },
     gaveUp: (what, whose) => {
       excuses.push(what)
-      clients.gaveUp(whose, what.startsWith("Abandoned"))
+      clients.gaveUp(whose)
     },
     givenUp: clients.givenUp,
     replayed: clients.replayed,
@@ -259,7 +257,6 @@ export const make = (options: {
     attempts: () => steps.attempts,
     effects: () => steps.effects,
     keyless: () => steps.keyless,
-    keys: () => steps.keys,
     steps: steps.count,
     streams: clients.streams,
     messages: clients.messages,

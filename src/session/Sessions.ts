@@ -216,7 +216,8 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
   const use = (entry: Entry): Effect.Effect<void, StoreError> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
       entry.usedAt = now
-      if (now - entry.touchedAt < touchInterval) return Effect.void
+      // A clock that was set back must not keep a session that is used from being seen as used.
+      if (Math.abs(now - entry.touchedAt) < touchInterval) return Effect.void
       entry.touchedAt = now
       return store.submit([{
         _tag: "SetSession",

@@ -224,6 +224,21 @@ describe("Sessions", () => {
       assert.strictEqual(times.size, 8)
     }).pipe(Effect.provide(process().pipe(Layer.provide(idle)))))
 
+  it.effect("writes that a session is in use also when the clock has been set back", () =>
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const store = yield* Store
+      yield* TestClock.setTime(86_400_000)
+      const { id } = yield* openSession
+      yield* TestClock.setTime(0)
+      yield* sessions.find(id, anonymous)
+      yield* TestClock.adjust("20 minutes")
+      yield* sessions.find(id, anonymous)
+      yield* Effect.yieldNow
+      const { facts } = Option.getOrThrow(yield* store.session(id))
+      assert.strictEqual(facts.get(Facts.touched), "1200000")
+    }).pipe(Effect.provide(process().pipe(Layer.provide(idle)))))
+
   it.effect("knows who is subscribed, also after a restart (S-RS4)", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()

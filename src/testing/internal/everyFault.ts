@@ -7,8 +7,11 @@
 import type { Fault, Kind } from "../Schedule.ts"
 import type { Result } from "./simulation.ts"
 
-/** How far the wall clock jumps: past the deadlines of most questions, and back to before they were asked. */
-const jump = 60 * 60 * 1000
+/**
+ * How far the wall clock jumps: past the deadlines of most questions, and back to
+ * before they were asked; not past the hour for which answers are kept.
+ */
+const jump = 50 * 60 * 1000
 
 /**
  * Single faults, each to be the next one from the start of a process on.
@@ -17,7 +20,7 @@ const jump = 60 * 60 * 1000
  * - `CrashInStep` before and after each body of a step.
  * - `CrashAfter` at each instant at which something happens, so in front of each timer that fires.
  * - `TornCommit` in each commit; `FailedOperation` at each that can fail.
- * - `CutConnections`, `RepeatedPosts`, `ClockJump` (an hour, both ways) and `SecondProcess` at each operation.
+ * - `CutConnections`, `RepeatedPosts`, `ClockJump` (50 minutes, both ways) and `SecondProcess` at each operation.
  *
  * @internal
  */

@@ -34,7 +34,7 @@ const handlers = Cancelled.toLayer(Effect.gen(function*() {
     sleeps: Effect.fnUntraced(function*() {
       yield* hold("slept")
       yield* Durable.progress({ progress: 1 })
-      yield* Durable.sleep("night", "10 minutes")
+      yield* Durable.sleep("vacation", "14 days")
     }),
     undoes: Effect.fnUntraced(function*() {
       yield* hold("first")

@@ -41,7 +41,11 @@ export const sessions: Area = {
     version: "1.0.0",
     path: "/mcp",
     registrations: DurableMcp.toolkit(Sessions).pipe(Layer.provide(handlers))
-  }).pipe(Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 minutes"))),
+  }).pipe(
+    // longer than a clock jumps
+    Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 hours")),
+    Layer.provide(Layer.succeed(Limits.SweepInterval, "30 minutes"))
+  ),
   answer: () => Effect.void,
   script: (client) =>
     Effect.gen(function*() {
@@ -64,8 +68,8 @@ export const sessions: Area = {
         other.callTool("works", { name: "two" })
       ], { concurrency: "unbounded" })
       // the others are idle meanwhile, and end
-      for (let minute = 1; minute <= 4; minute++) {
-        yield* Effect.sleep("1 minute")
+      for (let hour = 1; hour <= 4; hour++) {
+        yield* Effect.sleep("1 hour")
         answers.push(yield* client.request("ping"), yield* other.request("ping"))
       }
       return answers

@@ -6,7 +6,7 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Clock, Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { modes, type Verdict } from "../test/mutants/hunt.ts"
+import { type Catch, type Mode, modes, type Settings, type Verdict } from "../test/mutants/hunt.ts"
 import type { Mutant } from "../test/mutants/Mutant.ts"
 import { mutants } from "../test/mutants/mutants.ts"
 import { copy, huntIn } from "../test/mutants/tree.ts"
@@ -14,18 +14,31 @@ import { copy, huntIn } from "../test/mutants/tree.ts"
 /** Processes at a time. */
 const concurrency = 2
 
+/** Of what the kit says is wrong, as much as a line has room for. */
+const shown = 140
+
+const lineOf = (mode: Mode, found: Catch | undefined): string =>
+  `    ${mode.padEnd(10)}  ${
+    found === undefined
+      ? "NOT CAUGHT"
+      : `${found.program}, run ${found.runs}: ${found.token}\n                ${
+        found.violation.replaceAll(/\s+/g, " ").slice(0, shown)
+      }`
+  }`
+
 const describe = ({ bug, disk, edits, name }: Mutant, verdict: Verdict): string => {
   const how = edits === undefined ? "a layer" : `a patch of ${edits.map(({ file }) => file).join(", ")}`
-  const lines = modes.map((mode) => {
-    const found = verdict[mode]
-    return `    ${mode.padEnd(10)}  ${
-      found === undefined
-        ? "NOT CAUGHT"
-        : `${found.program}, ${found.runs} runs: ${found.token}\n${" ".repeat(16)}${found.violation.split("\n")[0]}`
-    }`
-  })
-  return [`${name}: ${bug} (${how}${disk === undefined ? "" : `, ${disk}`})`, ...lines].join("\n")
+  return [
+    `${name}: ${bug} (${how}${disk === undefined ? "" : `, on ${disk}`})`,
+    ...modes.map((mode) => lineOf(mode, verdict[mode]))
+  ].join("\n")
 }
+
+const plant = Effect.fnUntraced(function*(mutant: Mutant | undefined, settings: Settings, concurrency: number) {
+  const tree = yield* copy(mutant?.edits ?? [])
+  const found = yield* Effect.forEach(modes, (mode) => huntIn(tree, mutant, mode, settings), { concurrency })
+  return Object.fromEntries(modes.map((mode, i) => [mode, found[i]])) as Verdict
+}, Effect.scoped)
 
 const command = Command.make(
   "mutants",
@@ -34,7 +47,7 @@ const command = Command.make(
       Flag.withDescription("Only this mutant; may be given more than once"),
       Flag.atLeast(0)
     ),
-    runs: Flag.Int("runs").pipe(Flag.withDescription("Random schedules on each program"), Flag.withDefault(200)),
+    runs: Flag.Int("runs").pipe(Flag.withDescription("Random schedules on each program"), Flag.withDefault(100)),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Repeats the random choices"), Flag.withDefault(1))
   },
   Effect.fnUntraced(function*({ only, runs, seed }) {
@@ -42,44 +55,30 @@ const command = Command.make(
     const asked = only.length === 0 ? mutants : mutants.filter(({ name }) => only.includes(name))
     const began = yield* Clock.currentTimeMillis
 
-    const judge = (mutant: Mutant | undefined) =>
-      Effect.scoped(
-        Effect.flatMap(copy(mutant?.edits ?? []), (tree) =>
-          Effect.forEach(modes, (mode) =>
-            Effect.map(huntIn(tree, mutant, mode, settings), (found) => [mode, found]), {
-            concurrency
-          }))
-      ).pipe(Effect.map((found): Verdict =>
-        Object.fromEntries(found)
-      ))
-
-    const honest = yield* judge(undefined)
+    const honest = yield* plant(undefined, settings, concurrency)
     for (const mode of modes) {
-      const alarm = honest[mode]
-      if (alarm !== undefined) {
-        return yield* Effect.die(
-          new Error(`Without a bug: ${mode}, ${alarm.program}, ${alarm.token}: ${alarm.violation}`)
-        )
+      if (honest[mode] !== undefined) {
+        return yield* Effect.die(new Error(`Without a bug\n${lineOf(mode, honest[mode])}`))
       }
     }
+    yield* Console.log("no bug: passes\n")
 
     const verdicts = yield* Effect.forEach(
       asked,
-      (mutant) => Effect.tap(judge(mutant), (verdict) => Console.log(describe(mutant, verdict)))
+      (mutant) => Effect.tap(plant(mutant, settings, 1), (verdict) => Console.log(describe(mutant, verdict))),
+      { concurrency }
     )
 
-    const caughtIn = (mode: typeof modes[number]) => verdicts.filter((verdict) => verdict[mode] !== undefined).length
-    const caught = verdicts.filter((verdict) => modes.some((mode) => verdict[mode] !== undefined)).length
+    const caughtIn = (some: ReadonlyArray<Mode>) =>
+      verdicts.filter((verdict) => some.some((mode) => verdict[mode] !== undefined)).length
     const seconds = Math.round(((yield* Clock.currentTimeMillis) - began) / 1000)
     yield* Console.log(
-      [
-        `\nexhaustive ${caughtIn("exhaustive")} of ${asked.length}, ` +
-        `random ${caughtIn("random")} of ${asked.length} in ${runs} runs a program, ${seconds} s`,
-        `caught ${caught} of ${asked.length}`
-      ].join("\n")
+      `\nexhaustive ${caughtIn(["exhaustive"])} of ${asked.length}, ` +
+        `random ${caughtIn(["random"])} of ${asked.length} in ${runs} schedules a program, ${seconds} s\n` +
+        `caught ${caughtIn(modes)} of ${asked.length}`
     )
-    if (caught < asked.length) {
-      return yield* Effect.sync(() => void (process.exitCode = 1))
+    if (caughtIn(modes) < asked.length) {
+      process.exitCode = 1
     }
   })
 )

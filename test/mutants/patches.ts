@@ -92,16 +92,6 @@ export const patches: ReadonlyArray<Mutant> = [
     }]
   },
   {
-    name: "decision-in-memory",
-    bug: "that a call has failed is not on record while its compensations run",
-    edits: [{
-      file: "engine/internal/Run.ts",
-      search:
-        "return Effect.as(this.journal.record({ path: Replay.failure, kind: \"failure\", root: true, exit }), conclusion)",
-      replace: "return Effect.as(Effect.sync(() => exit), conclusion)"
-    }]
-  },
-  {
     name: "progress-of-one-run",
     bug: "progress is told again by each run",
     edits: [

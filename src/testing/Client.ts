@@ -24,7 +24,10 @@ import * as Wire from "./internal/wire.ts"
  * @since 0.1.0
  */
 export interface Client {
-  /** Calls a tool, with a progress token, and returns the answer however many processes it takes. */
+  /**
+   * Calls a tool, with a progress token, and returns the answer however many
+   * processes it takes. Who interrupts it hangs up: the call goes on unheard.
+   */
   readonly callTool: (
     name: string,
     args?: Readonly<Record<string, Schema.Json>>,
@@ -196,7 +199,8 @@ export interface Options {
   readonly onAct?: ((text: string) => void) | undefined
   /**
    * Told that the script gives answers up, for which its result may differ:
-   * `Cancelled 2`, `Ended`, `Vanished`. Those of one call, or of the client.
+   * `Cancelled 2`, `Abandoned 2`, `Ended`, `Vanished`. Those of one call, or of
+   * the client.
    */
   readonly onGivenUp?: ((what: string, whose: Source) => void) | undefined
   /** Told of what no server may do: refuse an answer, a resume or a repeat, serve an ended session. */

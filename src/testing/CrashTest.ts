@@ -162,7 +162,7 @@ export interface Run<A> {
    * the run itself shows: a crash fell into an at-most-once step
    * (`StepInterrupted mail`); a deadline passed in one of the two runs only
    * (`TimedOut people`, `Slept wait`); the script gave an answer up
-   * (`Cancelled 2`, `Ended`, `Vanished`).
+   * (`Cancelled 2`, `Abandoned 2` when it was interrupted, `Ended`, `Vanished`).
    */
   readonly excuses: ReadonlyArray<string>
   /** What each process did on its store. */
@@ -417,7 +417,8 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
     const began = performance.now()
     const result = yield* Simulation.run(program, disk, schedule, baseline)
     const otherwise = expected === undefined ? [] : Rest.difference(result.circumstances, expected.circumstances)
-    const excuses = Array.from(new Set([...result.excuses, ...otherwise]))
+    const givenUp = expected === undefined ? result.excuses : [...result.excuses, ...expected.excuses]
+    const excuses = Array.from(new Set([...givenUp, ...otherwise]))
     const token = Schedule.encode(result.schedule)
     const run: Run<any> = {
       value: result.exit !== undefined && Exit.isSuccess(result.exit) ? result.exit.value : undefined,
@@ -443,9 +444,9 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
         ? []
         : !isAllowed(run)
         ? ResultChecks.differences(result, expected)
-        // The script has given up some of its calls, and nothing else is otherwise: what the others were told stands.
+        // The script has given up some of its calls, and nothing else is otherwise.
         : options.allowed === undefined && otherwise.length === 0 && failureOf(result).length === 0
-        ? ResultChecks.toldOtherwise(result, expected, new Set([...result.givenUp, ...expected.givenUp]))
+        ? ResultChecks.unexcused(result, expected)
         : [],
       ...options.expect === undefined ? [] : unmetBy(run, options.expect)
     ]

@@ -198,7 +198,10 @@ export const start = Effect.fnUntraced(function*(
   })
 
   const abandon = Effect.sync(() => {
-    session.act(`gives up ${name}`)
+    if (!Deferred.isDoneUnsafe(answer)) {
+      session.act(`gives up ${name}`)
+      session.givesUp(`Abandoned ${JSON.stringify(id)}`, id)
+    }
     Deferred.doneUnsafe(abandoned, Effect.void)
   })
 

@@ -34,6 +34,8 @@ export interface StepChecks {
   readonly effects: ReadonlyMap<string, number>
   /** Names of effects that took place without a key more than once. */
   readonly keyless: ReadonlySet<string>
+  /** Of steps that were begun: by execution and path. */
+  readonly keys: ReadonlyMap<string, string>
   /** Bodies that were begun. */
   readonly count: () => number
 }
@@ -113,6 +115,7 @@ export const make = (violation: (text: string) => void): StepChecks => {
     attempts,
     effects,
     keyless,
+    keys,
     count: () => bodies,
     cut: (execution, path) => cut.has(`${execution} ${path}`),
     begins: (process, { attempt, execution, key, path }, isHolder) => {

@@ -189,6 +189,7 @@ export const play = Effect.fnUntraced(function*<A, E, R>(
     messages: checks.messages(),
     effects: new Map(),
     keyless: new Set(),
+    keys: new Map(),
     violations,
     timeline
   }

@@ -61,6 +61,8 @@ export interface Observer {
   readonly effects: () => ReadonlyMap<string, number>
   /** Names of effects that took place again because they have no key. */
   readonly keyless: () => ReadonlySet<string>
+  /** Keys of steps: by execution and path. */
+  readonly keys: () => ReadonlyMap<string, string>
   /** Runs of step bodies. */
   readonly steps: () => number
   /** First event ids, by stream: one of each call, any number of a client's own. */
@@ -248,7 +250,7 @@ export const make = (options: {
     },
     gaveUp: (what, whose) => {
       excuses.push(what)
-      clients.gaveUp(whose)
+      clients.gaveUp(whose, what.startsWith("Abandoned"))
     },
     givenUp: clients.givenUp,
     replayed: clients.replayed,
@@ -257,6 +259,7 @@ export const make = (options: {
     attempts: () => steps.attempts,
     effects: () => steps.effects,
     keyless: () => steps.keyless,
+    keys: () => steps.keys,
     steps: steps.count,
     streams: clients.streams,
     messages: clients.messages,

@@ -67,6 +67,8 @@ export interface Result<A, E> {
   readonly givenUp: ReadonlySet<string>
   /** Effects that took place again because they have no key. */
   readonly keyless: ReadonlySet<string>
+  /** Keys of steps: by execution and path. */
+  readonly keys: ReadonlyMap<string, string>
   /** What the script gave up: `Cancelled 2`. */
   readonly excuses: ReadonlyArray<string>
   /** What clock and crashes did to the executions: `TimedOut people`, `StepInterrupted mail`. */
@@ -427,6 +429,7 @@ export const run: <A, E, R>(
       messages: observer.messages(),
       givenUp: observer.givenUp(),
       keyless: observer.keyless(),
+      keys: observer.keys(),
       excuses: observer.excuses(),
       circumstances: observer.circumstances(),
       violations: observer.violations(),

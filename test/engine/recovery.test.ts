@@ -173,6 +173,30 @@ describe("poison", () => {
       assert.deepStrictEqual(result, { _tag: "Answered", answer: { result: { value: "cured" } } })
     }))
 
+  it.effect("an unclean end counts also when the disk fails just after it", () =>
+    Effect.gen(function*() {
+      const disk = MemoryStore.makeDisk()
+      const handlers = { tool: () => Durable.step("a", Effect.never) }
+      const first = yield* boot(handlers, { disk })
+      const stream = yield* first.call("tool")
+      yield* turns()
+      yield* first.kill
+      let failures = 0
+      const second = yield* boot(handlers, {
+        disk,
+        faults: {
+          decide: ({ what }) => what.startsWith("execution") && failures++ === 0 ? { _tag: "Fail" } : undefined
+        }
+      })
+      yield* turns()
+      yield* TestClock.adjust("1 second")
+      yield* turns()
+      const found = yield* record(second, stream)
+      yield* second.kill
+      assert.isAbove(failures, 1)
+      assert.strictEqual(found?.recoveries, 1)
+    }))
+
   it.effect("suspects run one at a time", () =>
     Effect.gen(function*() {
       const disk = MemoryStore.makeDisk()

@@ -58,6 +58,8 @@ export class Runs {
   readonly #adopted = new Set<string>()
   /** Executions that may be what kills the process run one at a time. */
   readonly #suspects = Semaphore.makeUnsafe(1)
+  /** Unclean ends that are not on disk yet, since the store has failed: the driver tells of each once. */
+  readonly #uncounted = new Set<string>()
   #driver: Driver | undefined
   #stopping = false
 
@@ -158,13 +160,17 @@ export class Runs {
       if (live !== undefined) {
         return yield* this.settled(live)
       }
+      if (cause.cutOff) {
+        this.#uncounted.add(id)
+      }
       // Before the snapshot: what it does not hold wakes the run.
       const watch = this.env.store.watch({ _tag: "Execution", id })
       const record = Option.getOrUndefined(yield* this.env.store.execution(id))
       if (record === undefined || record.result !== undefined || this.#stopping) {
+        this.#uncounted.delete(id)
         return watch.close()
       }
-      yield* this.#carryOut(record, watch, cause).pipe(Effect.onError(() => Effect.sync(watch.close)))
+      yield* this.#carryOut(record, watch).pipe(Effect.onError(() => Effect.sync(watch.close)))
     }).pipe(
       // The driver tries again.
       Effect.catch((error) => Effect.logWarning("An execution cannot be run now", error)),
@@ -172,7 +178,7 @@ export class Runs {
     )
   }
 
-  #carryOut(record: ExecutionRecord, watch: Watch, cause: RunCause): Effect.Effect<void, StoreError> {
+  #carryOut(record: ExecutionRecord, watch: Watch): Effect.Effect<void, StoreError> {
     return Effect.gen({ self: this }, function*() {
       const { id } = record
       const registration = this.#registrations.get(record.workflow)
@@ -181,8 +187,9 @@ export class Runs {
         watch.close()
         return yield* this.#park(record, "stopped", { _tag: "NotRegistered", workflow: record.workflow })
       }
+      const isCutOff = this.#uncounted.has(id)
       const run = Effect.gen({ self: this }, function*() {
-        const recoveries = cause.cutOff ? yield* this.#beginRecovery(id) : 0
+        const recoveries = isCutOff ? yield* this.#beginRecovery(id) : 0
         if (recoveries > this.#settings.stuckAfter) {
           watch.close()
           return yield* this.#giveUp(record, recoveries)
@@ -205,7 +212,7 @@ export class Runs {
         })
       })
       // Its turn first: while it waits, it is not what ends the process.
-      const isSuspect = cause.cutOff && record.recoveries >= this.#settings.suspectAfter
+      const isSuspect = isCutOff && record.recoveries >= this.#settings.suspectAfter
       return yield* isSuspect ? this.#suspects.withPermit(run) : run
     })
   }
@@ -225,7 +232,10 @@ export class Runs {
   #beginRecovery(id: string): Effect.Effect<number, StoreError> {
     return Effect.map(
       this.env.store.commit([{ _tag: "BeginRecovery", id, boot: this.env.ids.boot }]),
-      ([outcome]) => outcome?._tag === "Recovering" ? outcome.recoveries : 0
+      ([outcome]) => {
+        this.#uncounted.delete(id)
+        return outcome?._tag === "Recovering" ? outcome.recoveries : 0
+      }
     )
   }
 

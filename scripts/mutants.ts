@@ -27,7 +27,9 @@ const lineOf = (mode: Mode, found: Catch | undefined): string =>
   }`
 
 const describe = ({ bug, disk, edits, name }: Mutant, verdict: Verdict): string => {
-  const how = edits === undefined ? "a layer" : `a patch of ${edits.map(({ file }) => file).join(", ")}`
+  const how = edits === undefined
+    ? "a layer"
+    : `a patch of ${Array.from(new Set(edits.map(({ file }) => file))).join(", ")}`
   return [
     `${name}: ${bug} (${how}${disk === undefined ? "" : `, on ${disk}`})`,
     ...modes.map((mode) => lineOf(mode, verdict[mode]))

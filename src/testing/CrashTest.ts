@@ -354,7 +354,8 @@ export const random: <A, E = never, R = never, RA = never, RE = never, RR = neve
 })
 
 /**
- * Runs one schedule, as a failure named it.
+ * Runs one schedule, as a failure named it. Fails also where not all of it comes
+ * about any more.
  *
  * @category running
  * @since 0.1.0
@@ -362,7 +363,14 @@ export const random: <A, E = never, R = never, RA = never, RE = never, RR = neve
 export const replay: <A, E = never, R = never, RA = never, RE = never, RR = never>(
   options: Server<RA, RE, RR> & Options<A, E, R>,
   token: string
-) => Effect.Effect<Run<A>, CrashTestError, R | Services<RR>> = (options, token) => run({ ...options, crashes: token })
+) => Effect.Effect<Run<A>, CrashTestError, R | Services<RR>> = (options, token) =>
+  Effect.tap(run({ ...options, crashes: token }), (run) =>
+    run.assert({
+      satisfies: ({ schedule }) =>
+        schedule.length === Schedule.decode(token)?.length
+          ? []
+          : [`only ${run.token} of ${token} came about: is the token of another program?`]
+    }))
 
 // -----------------------------------------------------------------------------
 // internal

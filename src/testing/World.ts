@@ -14,9 +14,8 @@ import type * as Effect from "effect/Effect"
 export class World extends Context.Service<World, {
   /**
    * Something is done outside: `charge`. Under a `key` it takes place once, as
-   * with a service that knows idempotency keys; without one each time. A key is
-   * one key for all names. Returns how often anything was attempted under this
-   * key (without a key: under this name).
+   * with a service that knows idempotency keys; without one each time. Each name
+   * has keys of its own. Returns how often it was attempted under this key.
    */
   readonly effect: (name: string, options?: { readonly key?: string | undefined }) => Effect.Effect<number>
 }>()("effect-durable-mcp/testing/World") {}

@@ -8,7 +8,6 @@ import { Durable, DurableMcp } from "effect-durable-mcp"
 import { Tool, Toolkit } from "effect/ai"
 import * as CrashTest from "../../src/testing/CrashTest.ts"
 import * as Schedule from "../../src/testing/Schedule.ts"
-import * as Timeline from "../../src/testing/Timeline.ts"
 import { World } from "../../src/testing/World.ts"
 import { ask, correct, found, mail, over, program, step, writing } from "./program.ts"
 
@@ -84,14 +83,21 @@ describe("CrashTest", () => {
       assert.include(error.message, "charge took place 2 times, and once without faults. Each time under another key")
     }), 60_000)
 
-  it.live("shows which effect has taken the key of another", () =>
+  it.live("gives each name of an effect keys of its own", () =>
     Effect.gen(function*() {
       const run = yield* CrashTest.run(program((world) =>
         Durable.step("pay", ({ key }) =>
           Effect.as(Effect.andThen(world.effect("try", { key }), world.effect("charge", { key })), "paid"))
       ))
-      assert.deepStrictEqual(Array.from(run.world.effects.keys()), ["try"])
-      assert.include(Timeline.toText(run.timeline), "charge, time 2 under this key, which is that of try")
+      assert.deepStrictEqual(Array.from(run.world.effects), [["try", 1], ["charge", 1]])
+    }))
+
+  it.live("says of a token that it no longer fits", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(CrashTest.replay(program(correct), "crash@1/0,crash@2700/0"))
+      assert.deepStrictEqual(error.violations, [
+        "only crash@1/0 of crash@1/0,crash@2700/0 came about: is the token of another program?"
+      ])
     }))
 
   it.live("makes a failing schedule smaller, and replays it", () =>

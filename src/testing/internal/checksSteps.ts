@@ -20,15 +20,10 @@ export interface StepChecks {
   readonly effect: (
     name: string,
     key: string | undefined
-  ) => {
-    readonly count: number
-    readonly takesPlace: boolean
-    /** What was first under its key. */
-    readonly first: string
-  }
+  ) => { readonly count: number; readonly takesPlace: boolean }
   /** Why a recorded `StepInterrupted` is right: names of executions and steps. */
   readonly cut: (execution: string, path: string) => boolean
-  /** How often each effect was attempted: by key, and by name where it has none. */
+  /** How often each effect was attempted, by name and key. */
   readonly attempts: ReadonlyMap<string, number>
   /** How often each effect took place, by name. */
   readonly effects: ReadonlyMap<string, number>
@@ -55,8 +50,6 @@ const begin = "/%begin"
 /** @internal */
 export const make = (violation: (text: string) => void): StepChecks => {
   const attempts = new Map<string, number>()
-  /** What took place under a key, which may be another effect than those that come later. */
-  const firstUnder = new Map<string, string>()
   const effects = new Map<string, number>()
   const keyless = new Set<string>()
   /** Names of records that stand, by execution. */
@@ -185,12 +178,9 @@ export const make = (violation: (text: string) => void): StepChecks => {
       }
     },
     effect: (name, key) => {
-      const under = key ?? name
+      const under = JSON.stringify([name, key])
       const count = (attempts.get(under) ?? 0) + 1
       attempts.set(under, count)
-      if (count === 1) {
-        firstUnder.set(under, name)
-      }
       const takesPlace = key === undefined || count === 1
       if (takesPlace) {
         effects.set(name, (effects.get(name) ?? 0) + 1)
@@ -201,7 +191,7 @@ export const make = (violation: (text: string) => void): StepChecks => {
       if (key !== undefined && finished.has(key)) {
         violation(`${name} was done again after its exit had been recorded`)
       }
-      return { count, takesPlace, first: firstUnder.get(under) ?? name }
+      return { count, takesPlace }
     }
   }
 }

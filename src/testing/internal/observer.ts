@@ -55,7 +55,7 @@ export interface Observer {
   /** When something last came of it all, in virtual time. */
   readonly movedAt: () => number
   readonly operations: () => ReadonlyArray<ReadonlyArray<Operation>>
-  /** How often each effect was attempted, by key. */
+  /** How often each effect was attempted, by name and key. */
   readonly attempts: () => ReadonlyMap<string, number>
   /** How often each effect took place, by name. */
   readonly effects: () => ReadonlyMap<string, number>
@@ -207,9 +207,8 @@ export const make = (options: {
     },
     effect: (process, name, key) => {
       moved()
-      const { count, first, takesPlace } = steps.effect(name, key)
-      const inVain = `${name}, time ${count} under this key${first === name ? "" : `, which is that of ${first}`}`
-      say("world", takesPlace ? name : inVain, process)
+      const { count, takesPlace } = steps.effect(name, key)
+      say("world", takesPlace ? name : `${name}, time ${count} under this key`, process)
       tooLate(`${name} was done`)
       return count
     },

@@ -142,7 +142,8 @@ export const layerHttp: <RA = never, RE = never, RR = never>(
 
 /**
  * Ends a question that `Durable.elicitUrl` asked: what the user was sent to do
- * is done. Unknown and finished ids are ignored.
+ * is done. Unknown and finished ids are ignored. Returns when that is stored: waits
+ * for a disk that fails, and dies when this process has lost the store.
  *
  * @category combinators
  * @since 0.1.0

@@ -322,7 +322,10 @@ describe("parking", () => {
           execution: (id) =>
             Effect.tap(
               inner.execution(id),
-              () => ++reads === 1 ? inner.commit([{ _tag: "Signal", id, name: "answer/a", exit }]) : Effect.void
+              () =>
+                ++reads === 1
+                  ? Effect.asVoid(inner.commit([{ _tag: "Signal", id, name: "answer/a", exit }]))
+                  : Effect.void
             )
         })
       })

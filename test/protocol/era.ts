@@ -28,6 +28,8 @@ export class World extends Context.Service<World, {
   readonly completed: Array<string>
   /** Runs when a call was accepted. */
   onAccepted: Effect.Effect<void, StoreError>
+  /** Runs before the page of a question is known to be done. */
+  onCompleted: Effect.Effect<void, StoreError>
   reject: CallRejected["reason"] | undefined
 }>()("test/protocol/World") {}
 
@@ -39,6 +41,7 @@ const world = Layer.sync(World, (): World["Service"] => ({
   answered: [],
   completed: [],
   onAccepted: Effect.void,
+  onCompleted: Effect.void,
   reject: undefined
 }))
 
@@ -111,7 +114,8 @@ const calls = Layer.effect(Calls)(Effect.gen(function*() {
         world.answered.push(options)
         return options.wireId === "asked" ? "Accepted" : "Unknown"
       }),
-    completeElicitation: (id) => Effect.sync(() => world.completed.push(id)),
+    completeElicitation: (id) =>
+      Effect.andThen(Effect.suspend(() => world.onCompleted), Effect.sync(() => world.completed.push(id))),
     inFlight: (session) => [...running.values()].filter((run) => run.session === session).length
   })
 }))

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Stream } from "effect"
 import { McpSchema, McpServer } from "effect/ai"
+import { TestClock } from "effect/testing"
 import { Calls } from "../../src/engine/Calls.ts"
 import { EventLog } from "../../src/session/EventLog.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store } from "../../src/store/Store.ts"
+import { StoreError } from "../../src/store/StoreError.ts"
 import {
   call,
   connect,
@@ -272,6 +274,34 @@ describe("GET", () => {
     Effect.gen(function*() {
       yield* McpServer.McpServer.use((server) => server.notifyElicitationComplete({ clientId: 0, elicitationId: "e" }))
       assert.deepStrictEqual((yield* World).completed, ["e"])
+    }).pipe(Effect.provide(process())))
+
+  it.effect("the end of a page is not lost by a disk that fails and heals; who tells of it waits", () =>
+    Effect.gen(function*() {
+      const world = yield* World
+      let failures = 0
+      world.onCompleted = Effect.suspend(() =>
+        ++failures <= 2 ? Effect.fail(new StoreError({ reason: "Io", message: "broken" })) : Effect.void
+      )
+      const telling = yield* Effect.forkChild(
+        McpServer.McpServer.use((server) => server.notifyElicitationComplete({ clientId: 0, elicitationId: "e" }))
+      )
+      yield* TestClock.adjust("50 millis")
+      assert.isUndefined(telling.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(telling)
+      assert.deepStrictEqual(world.completed, ["e"])
+    }).pipe(Effect.provide(process())))
+
+  it.effect("the end of a page that cannot be stored any more is a defect of who tells of it", () =>
+    Effect.gen(function*() {
+      const fenced = new StoreError({ reason: "Fenced", message: "taken over" })
+      const world = yield* World
+      world.onCompleted = Effect.fail(fenced)
+      const exit = yield* Effect.exit(
+        McpServer.McpServer.use((server) => server.notifyElicitationComplete({ clientId: 0, elicitationId: "e" }))
+      )
+      assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === fenced)
     }).pipe(Effect.provide(process())))
 
   it.effect("DELETE ends it (S-S8)", () =>

@@ -4,12 +4,14 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Calls } from "../../engine/Calls.ts"
 import * as Facts from "../../session/Facts.ts"
 import { Outbox } from "../../session/Outbox.ts"
 import { type Session, Sessions } from "../../session/Sessions.ts"
 import type { StoreError } from "../../store/StoreError.ts"
+import { Backoff } from "../../store/StoreLimits.ts"
 import { type Announcement, Stock } from "../stock.ts"
 import { areKept } from "./promises.ts"
 
@@ -86,11 +88,21 @@ export const make: Effect.Effect<Announcer, never, Stock | Sessions | Outbox | C
       }
     }
 
+    const { initial, maximum } = yield* Backoff
+    const untilHealed = Schedule.min([Schedule.exponential(initial), Schedule.spaced(maximum)])
+
     yield* stock.listen((announcement) =>
-      Effect.catchTag(
-        tell(announcement),
-        "StoreError",
-        (error) => Effect.logWarning(`A change was not announced: ${error.message}`)
+      tell(announcement).pipe(
+        // A disk that fails may heal: until then whoever announces waits.
+        Effect.retry({
+          schedule: untilHealed,
+          while: ({ isInvalidWrite, reason }) => reason !== "Fenced" && !isInvalidWrite
+        }),
+        Effect.catchTag("StoreError", (error) =>
+          // Whoever says that a page is done is believed only when it is stored; the rest can be seen by asking again.
+          announcement._tag === "ElicitationComplete"
+            ? Effect.die(error)
+            : Effect.logWarning(`A change was not announced: ${error.message}`))
       )
     )
 

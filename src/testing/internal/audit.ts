@@ -59,8 +59,10 @@ export const read = (store: Store["Service"], ledger: Ledger): Effect.Effect<Dis
         const page = yield* store.events(record.stream, after, pageSize)
         isTrimmed ||= page.trimmed
         events.push(...page.events)
-        after = page.events.at(-1)?.seq ?? after
-        closed = page.closed || page.events.length === 0
+        const last = page.events.at(-1)?.seq ?? after
+        // a store that numbers its events wrongly has pages without an end
+        closed = page.closed || last <= after
+        after = last
       }
       streams.push({ record, events, trimmed: isTrimmed })
     }

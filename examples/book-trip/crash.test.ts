@@ -47,7 +47,9 @@ const booked = {
   exactlyOnce: ["seat"],
   atMostOnce: ["charge", "release", "mail"],
   satisfies: ({ world }: Seen) =>
-    world.effects.has("charge") === world.effects.has("release") ? ["the seat was paid for and given back, or neither"] : []
+    world.effects.has("charge") === world.effects.has("release")
+      ? ["the seat was paid for and given back, or neither"]
+      : []
 }
 
 const givenBack = {

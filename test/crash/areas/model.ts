@@ -53,7 +53,7 @@ const answer = (question: Client.Question) => {
     : Effect.as(Effect.sleep(asked.includes("late") ? "10 seconds" : 0), joke)
 }
 
-const subjects = ["servers", "late trains", "refused guests", "nonsense", "never"]
+const subjects = ["late trains", "refused guests", "nonsense", "never"]
 
 export const model: Area = {
   registrations: DurableMcp.toolkit(Model).pipe(Layer.provide(handlers)),

@@ -1,4 +1,4 @@
-/** Questions to the user: answered at once, late, twice, wrongly, with an error; declined, cancelled; by a page. */
+/** Questions to the user: answered at once, late, twice, wrongly, with an error, with a cancel; by a page. */
 import { Effect, Layer, Schema } from "effect"
 import { Durable, DurableMcp } from "effect-durable-mcp"
 import { type Client, World } from "effect-durable-mcp/testing"
@@ -29,7 +29,6 @@ const handlers = Questions.toLayer(Effect.gen(function*() {
     )
   return Questions.of({
     ask: Effect.fnUntraced(function*({ message }) {
-      yield* Durable.step("before", ({ key }) => effect(`before ${message}`, { key }))
       const answer = yield* seats("seats", message)
       yield* Durable.step("after", ({ key }) => effect(`after ${message}`, { key }))
       return answer
@@ -66,8 +65,6 @@ const answer = (question: Client.Question) => {
       return Effect.succeed({ action: "accept", content: { seats: "many" } })
     case "with an error":
       return question.fail({ code: -32603, message: "The form is broken" })
-    case "declined":
-      return Effect.succeed({ action: "decline" })
     case "cancelled":
       return Effect.succeed({ action: "cancel" })
     case "Log in":
@@ -78,7 +75,7 @@ const answer = (question: Client.Question) => {
   }
 }
 
-const messages = ["at once", "late", "twice", "wrongly", "with an error", "declined", "cancelled"]
+const messages = ["twice", "wrongly", "with an error", "cancelled"]
 
 export const questions: Area = {
   registrations: DurableMcp.toolkit(Questions).pipe(Layer.provide(handlers)),
@@ -101,6 +98,6 @@ export const questions: Area = {
       return [asked, interview, yield* login.answer, yield* silent.callTool("ask", { message: "unsupported" })]
     }),
   expect: {
-    exactlyOnce: [...messages, "unsupported"].flatMap((message) => [`before ${message}`, `after ${message}`])
+    exactlyOnce: [...messages, "login", "unsupported"].map((message) => `after ${message}`)
   }
 }

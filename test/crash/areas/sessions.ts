@@ -44,7 +44,7 @@ export const sessions: Area = {
   }).pipe(
     // longer than a clock jumps
     Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 hours")),
-    Layer.provide(Layer.succeed(Limits.SweepInterval, "30 minutes"))
+    Layer.provide(Layer.succeed(Limits.SweepInterval, "1 hour"))
   ),
   answer: () => Effect.void,
   script: (client) =>

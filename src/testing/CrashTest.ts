@@ -17,7 +17,6 @@
  */
 import * as Arbitrary from "effect/Arbitrary"
 import * as Cause from "effect/Cause"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as HttpRouter from "effect/http/HttpRouter"
@@ -26,12 +25,14 @@ import type * as Schema from "effect/Schema"
 import * as DurableMcp from "../DurableMcp.ts"
 import type { Store } from "../store/Store.ts"
 import type { Client, Question } from "./Client.ts"
+import { CrashTestError } from "./CrashTestError.ts"
 import * as Disk from "./Disk.ts"
 import type { Operation } from "./FaultStore.ts"
 import * as Rest from "./internal/checksRest.ts"
 import * as ResultChecks from "./internal/checksResult.ts"
 import type { Baseline } from "./internal/director.ts"
 import { everyFault, representativeCrash } from "./internal/everyFault.ts"
+import * as Failure from "./internal/failure.ts"
 import * as Simulation from "./internal/simulation.ts"
 import * as TimelineFile from "./internal/timelineFile.ts"
 import * as Schedule from "./Schedule.ts"
@@ -195,38 +196,15 @@ export interface Report {
   readonly slowest: { readonly token: string; readonly milliseconds: number }
 }
 
-/**
- * Something was lost, or done twice. The message has the schedule to replay and
- * the timeline.
- *
- * @category errors
- * @since 0.1.0
- */
-export class CrashTestError extends Data.TaggedError("CrashTestError")<{
-  readonly message: string
-  /** Give it to `replay`. */
-  readonly token: string
-  readonly violations: ReadonlyArray<string>
-  readonly timeline: Timeline.Timeline
-  /** Of `random`: which of its schedules was the first to fail, from 1. */
-  readonly runs?: number | undefined
-}> {
-  constructor(error: {
-    readonly message: string
-    readonly token: string
-    readonly violations: ReadonlyArray<string>
-    readonly timeline: Timeline.Timeline
-    readonly runs?: number | undefined
-  }) {
-    super(error)
-    // The message holds both: a test runner that shows an error's fields would show them again.
-    Object.defineProperties(this, { violations: { enumerable: false }, timeline: { enumerable: false } })
-  }
-
-  override toJSON(): unknown {
-    return { _tag: this._tag, token: this.token, message: this.message }
-  }
-}
+export {
+  /**
+   * Something was lost, or done twice.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  CrashTestError
+} from "./CrashTestError.ts"
 
 /**
  * What a server needs from the test.
@@ -376,9 +354,6 @@ export const replay: <A, E = never, R = never, RA = never, RE = never, RR = neve
 // internal
 // -----------------------------------------------------------------------------
 
-/** Lines of a timeline that a failure shows. */
-const shownLines = 300
-
 const scheduleOf = (crashes: Schedule.Schedule | string): Effect.Effect<Schedule.Schedule> => {
   const schedule = typeof crashes === "string" ? Schedule.decode(crashes) : crashes
   return schedule === undefined ? Effect.die(new Error(`Not a schedule: ${crashes}`)) : Effect.succeed(schedule)
@@ -413,6 +388,19 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
   let repeated = 0
   let slowest = { token: "none", milliseconds: 0 }
 
+  const failure = ({ schedule, timeline }: Simulation.Result<any, any>, violations: ReadonlyArray<string>) => {
+    const token = Schedule.encode(schedule)
+    return Failure.make({
+      title: `Schedule ${token} (to replay: CrashTest.replay(options, "${token}"))`,
+      token,
+      violations,
+      details: options.timeline === undefined
+        ? []
+        : [TimelineFile.write(options.timeline, Timeline.toHtml(timeline, { token, violations }))],
+      timeline
+    })
+  }
+
   /** The test's word counts; without one, what the run itself shows to be the reason. */
   const isAllowed = (run: Run<any>): boolean =>
     options.allowed === undefined ? run.excuses.length > 0 : options.allowed(run.value, run)
@@ -442,7 +430,7 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
       assert: (expectations) =>
         Effect.suspend(() => {
           const unmet = unmetBy(run, expectations)
-          return unmet.length === 0 ? Effect.void : Effect.fail(failure(result, unmet, options.timeline))
+          return unmet.length === 0 ? Effect.void : Effect.fail(failure(result, unmet))
         })
     }
     const violations = [
@@ -459,7 +447,7 @@ const make = Effect.fnUntraced(function*(options: Server<any, any, any> & Option
       ...options.expect === undefined ? [] : unmetBy(run, options.expect)
     ]
     if (violations.length > 0) {
-      return yield* failure(result, violations, options.timeline)
+      return yield* failure(result, violations)
     }
     const milliseconds = performance.now() - began
     if (milliseconds > slowest.milliseconds) {
@@ -526,26 +514,4 @@ const unmetBy = <A>(run: Run<A>, expectations: Expectations<A>): ReadonlyArray<s
       : [`the result is ${JSON.stringify(run.value)} and not ${wanted}`],
     ...satisfies?.(run) ?? []
   ]
-}
-
-const failure = (
-  result: Simulation.Result<unknown, unknown>,
-  violations: ReadonlyArray<string>,
-  file: string | undefined
-): CrashTestError => {
-  const token = Schedule.encode(result.schedule)
-  const { timeline } = result
-  const hidden = Math.max(0, timeline.length - shownLines)
-  return new CrashTestError({
-    token,
-    violations,
-    timeline,
-    message: [
-      `Schedule ${token} (to replay: CrashTest.replay(options, "${token}"))`,
-      ...violations.map((violation) => `  - ${violation}`),
-      ...file === undefined ? [] : [TimelineFile.write(file, Timeline.toHtml(timeline, { token, violations }))],
-      hidden === 0 ? "What happened:" : `What happened (the last ${shownLines} of ${timeline.length} lines):`,
-      Timeline.toText(timeline.slice(hidden))
-    ].join("\n")
-  })
 }

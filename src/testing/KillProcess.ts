@@ -28,13 +28,14 @@ import * as Exit from "effect/Exit"
 import type * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Random from "effect/Random"
 import type * as Client from "./Client.ts"
-import * as CrashTest from "./CrashTest.ts"
+import type { CrashTestError } from "./CrashTestError.ts"
 import * as ResultChecks from "./internal/checksResult.ts"
+import * as Failure from "./internal/failure.ts"
 import * as KilledRun from "./internal/killedRun.ts"
 import { seededBytes } from "./internal/seededBytes.ts"
 import * as ServerProcess from "./internal/serverProcess.ts"
 import * as Schedule from "./Schedule.ts"
-import * as Timeline from "./Timeline.ts"
+import type * as Timeline from "./Timeline.ts"
 
 /**
  * @category models
@@ -137,7 +138,7 @@ export const run: <A, E = never, R = never>(
   options: Options<A, E, R>
 ) => Effect.Effect<
   Report<A>,
-  CrashTest.CrashTestError,
+  CrashTestError,
   R | ChildProcessSpawner.ChildProcessSpawner
 > = Effect.fnUntraced(
   function*<A, E, R>(options: Options<A, E, R>) {
@@ -227,9 +228,6 @@ export const run: <A, E = never, R = never>(
 /** Runs in a row that may end before they are killed. */
 const mostIdle = 100
 
-/** Lines of a timeline that a failure shows. */
-const shownLines = 300
-
 /** Numbers from 0 to 1 that are the same for the same seed. */
 const fractions = (seed: number): () => number => {
   const bytes = seededBytes(seed)
@@ -258,20 +256,13 @@ const failure = ({ output, result, run, seed, violations }: {
   readonly result: KilledRun.Result<unknown, unknown>
   readonly violations: ReadonlyArray<string>
   readonly output: string
-}): CrashTest.CrashTestError => {
-  const { timeline } = result
+}): CrashTestError => {
   const token = Schedule.encode(result.kills)
-  const hidden = Math.max(0, timeline.length - shownLines)
-  return new CrashTest.CrashTestError({
+  return Failure.make({
+    title: run === 0 ? "The run without kills" : `Run ${run} of seed ${seed}, killed by ${token}`,
     token,
     violations,
-    timeline,
-    message: [
-      run === 0 ? "The run without kills" : `Run ${run} of seed ${seed}, killed by ${token}`,
-      ...violations.map((violation) => `  - ${violation}`),
-      ...output === "" ? [] : ["What the server wrote last:", output.trimEnd().replaceAll(/^/gm, "  ")],
-      hidden === 0 ? "What happened:" : `What happened (the last ${shownLines} of ${timeline.length} lines):`,
-      Timeline.toText(timeline.slice(hidden))
-    ].join("\n")
+    details: output === "" ? [] : ["What the server wrote last:", output.trimEnd().replaceAll(/^/gm, "  ")],
+    timeline: result.timeline
   })
 }

@@ -43,8 +43,9 @@ export const sessions: Area = {
     registrations: DurableMcp.toolkit(Sessions).pipe(Layer.provide(handlers))
   }).pipe(
     // longer than a clock jumps
-    Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 hours")),
-    Layer.provide(Layer.succeed(Limits.SweepInterval, "1 hour"))
+    Layer.provide(Layer.succeed(Limits.IdleTimeout, "1 hour")),
+    Layer.provide(Layer.succeed(Limits.CacheTimeout, "20 minutes")),
+    Layer.provide(Layer.succeed(Limits.SweepInterval, "20 minutes"))
   ),
   answer: () => Effect.void,
   script: (client) =>
@@ -68,8 +69,8 @@ export const sessions: Area = {
         other.callTool("works", { name: "two" })
       ], { concurrency: "unbounded" })
       // the others are idle meanwhile, and end
-      for (let hour = 1; hour <= 4; hour++) {
-        yield* Effect.sleep("1 hour")
+      for (let i = 1; i <= 3; i++) {
+        yield* Effect.sleep("30 minutes")
         answers.push(yield* client.request("ping"), yield* other.request("ping"))
       }
       return answers

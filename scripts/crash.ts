@@ -190,7 +190,7 @@ const crash = Command.make(
     ),
     schedules: Flag.Int("schedules").pipe(
       Flag.withDescription("Random schedules of each area on each store"),
-      Flag.withDefault(50)
+      Flag.withDefault(40)
     ),
     programs: Flag.Int("programs").pipe(
       Flag.withDescription("Random programs, each with a random schedule"),

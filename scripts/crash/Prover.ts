@@ -60,8 +60,11 @@ export const programOf = ({ area, store }: { readonly area: Name; readonly store
   disk: diskOf(store)
 })
 
-/** What a disk of another kind can answer differently; all else happens above it. */
-const ofTheDisk: ReadonlyArray<Schedule.Kind> = ["Crash", "TornCommit"]
+/** At every point on SQLite only what it can answer differently; and nothing on memory that it cannot show. */
+const kindsOf: Readonly<Record<typeof Store.Type, ReadonlyArray<Schedule.Kind>>> = {
+  memory: Schedule.kinds.filter((kind) => kind !== "TornCommit"),
+  sqlite: ["Crash", "TornCommit"]
+}
 
 export const handlers = Prover.toLayer({
   prove: ({ area, schedules, seed, store }) =>
@@ -69,7 +72,7 @@ export const handlers = Prover.toLayer({
       const began = performance.now()
       const program = programOf({ area, store })
       const reports = [
-        yield* CrashTest.exhaustive({ ...program, kinds: store === "memory" ? Schedule.kinds : ofTheDisk }),
+        yield* CrashTest.exhaustive({ ...program, kinds: kindsOf[store] }),
         yield* CrashTest.random({ ...program, runs: schedules, seed: `${area} ${store} ${seed}` })
       ]
       const total = (count: (report: CrashTest.Report) => number) =>

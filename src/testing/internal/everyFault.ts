@@ -20,7 +20,8 @@ const jump = 50 * 60 * 1000
  * - `CrashInStep` before and after each body of a step.
  * - `CrashAfter` at each instant at which something happens, so in front of each timer that fires.
  * - `TornCommit` in each commit; `FailedOperation` at each that can fail.
- * - `CutConnections`, `RepeatedPosts`, `ClockJump` (50 minutes, both ways) and `SecondProcess` at each operation.
+ * - `CutConnections`, `RepeatedPosts` and `SecondProcess` at each operation.
+ * - `ClockJump` (50 minutes, both ways) in each commit, where times are written.
  *
  * @internal
  */
@@ -55,7 +56,7 @@ export const everyFault = (
           at: index
         }))
       case "ClockJump":
-        return operations.flatMap(({ index }): ReadonlyArray<Fault> => [
+        return operations.filter(({ writes }) => writes.length > 0).flatMap(({ index }): ReadonlyArray<Fault> => [
           { _tag: kind, at: index, ms: jump },
           { _tag: kind, at: index, ms: -jump }
         ])

@@ -42,8 +42,8 @@ export const sessions: Area = {
     path: "/mcp",
     registrations: DurableMcp.toolkit(Sessions).pipe(Layer.provide(handlers))
   }).pipe(
-    // longer than a clock jumps
-    Layer.provide(Layer.succeed(Limits.IdleTimeout, "1 hour")),
+    // longer than a clock jumps, a ping takes and a sweep is late
+    Layer.provide(Layer.succeed(Limits.IdleTimeout, "2 hours")),
     Layer.provide(Layer.succeed(Limits.CacheTimeout, "20 minutes")),
     Layer.provide(Layer.succeed(Limits.SweepInterval, "20 minutes"))
   ),
@@ -69,7 +69,7 @@ export const sessions: Area = {
         other.callTool("works", { name: "two" })
       ], { concurrency: "unbounded" })
       // the others are idle meanwhile, and end
-      for (let i = 1; i <= 3; i++) {
+      for (let i = 1; i <= 5; i++) {
         yield* Effect.sleep("30 minutes")
         answers.push(yield* client.request("ping"), yield* other.request("ping"))
       }

@@ -185,14 +185,18 @@ export const events = (server: Server, stream: string): Effect.Effect<ReadonlyAr
 export const keys = (server: Server, stream: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(events(server, stream), (events) => events.map(({ key }) => key))
 
-/** Turns the loop until it holds. */
+/**
+ * Turns the loop until it holds. Not so many times but so long: ids of workflows
+ * are hashed on another thread, which may have to wait for a busy machine.
+ */
 export const until = <A>(
   read: Effect.Effect<A>,
   holds: (value: A) => boolean,
   what = "the condition"
 ): Effect.Effect<A> =>
   Effect.gen(function*() {
-    for (let i = 0; i < 2_000; i++) {
+    const began = performance.now()
+    while (performance.now() - began < 10_000) {
       const value = yield* read
       if (holds(value)) {
         return value

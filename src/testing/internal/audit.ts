@@ -256,7 +256,11 @@ const parkingOf = (record: ExecutionRecord, ledger: Ledger, { latest }: Clocks):
   const mayHaveFired = Array.from(ledger.facts).some(([key, { claims }]) =>
     key.startsWith(keyOf("timer", record.id, "")) && Array.from(claims.keys()).some((at) => Number(at) <= latest)
   )
-  return parking?.stands === undefined || record.result !== undefined || mayHaveFired
+  // Written by the process that died, which may not have been told so any more: what ends a park.
+  const mayHaveEnded = Array.from(ledger.facts).some(([key, { claims }]) =>
+    claims.size > 0 && (key === keyOf("cancel", record.id) || key.startsWith(keyOf("signal", record.id, "")))
+  )
+  return parking?.stands === undefined || record.result !== undefined || mayHaveFired || mayHaveEnded
     ? []
     : [`${where} is not parked, though it was said to be: ${parking.stands}`]
 }

@@ -45,6 +45,19 @@ export interface Instance {
    * commit is all or nothing.
    */
   readonly tear?: ((unacknowledged: Effect.Effect<void>) => Effect.Effect<void>) | undefined
+  /**
+   * Told when a process has the disk, with what kills that process at once: for
+   * a disk that dies at points which only it knows, between two requests to a
+   * database, say. Such a death is in no schedule: the disk counts, and says
+   * which point it was. Default: it never does.
+   */
+  readonly opened?: ((kill: () => void) => void) | undefined
+  /**
+   * Whether the disk is at work, beyond the operations it was asked for: no
+   * virtual time passes meanwhile. For a store that is served by something that
+   * lives in real time. Default: never.
+   */
+  readonly isBusy?: (() => boolean) | undefined
   /** Files of the disk that this program has open. Default: none. */
   readonly openFiles?: Effect.Effect<ReadonlyArray<string>> | undefined
   /** What is wrong with the disk at rest, found by code that is not the store's. Default: nothing. */

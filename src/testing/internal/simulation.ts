@@ -215,6 +215,7 @@ export const run: <A, E, R>(
         all.push(process)
         holder = process
         observer.holds(process.number)
+        instance.opened?.(() => Effect.runSync(process.kill))
         yield* Effect.orDie(observer.opened(process.store, instance.check))
         challenge = Deferred.makeUnsafe()
         director.processStarted()
@@ -294,7 +295,8 @@ export const run: <A, E, R>(
       const clockwork = Effect.gen(function*() {
         let seen = activity
         let before = activity
-        for (let quiet = 0;; quiet = activity === seen && !all.some((process) => process.isBusy()) ? quiet + 1 : 0) {
+        const isBusy = () => instance.isBusy?.() === true || all.some((process) => process.isBusy())
+        for (let quiet = 0;; quiet = activity === seen && !isBusy() ? quiet + 1 : 0) {
           seen = activity
           yield* turn
           if (quiet >= quietTurns) {

@@ -3,6 +3,10 @@
  * `0`, `1` and so on, each of a bounded number of entries; the page `first` holds
  * the number of the first page that is not empty for ever.
  *
+ * A page that was full once is sealed: it takes no more entries, also when some
+ * were removed, so that a process that knows only an older page cannot enter
+ * anything before `first`.
+ *
  * Entries are hints where to look: what a listing says comes from the states.
  *
  * @internal
@@ -28,11 +32,17 @@ export type DirectoryEntry =
   | { readonly _tag: "Closed"; readonly id: string; readonly at: number }
   /** The session was written at this time, or ended. */
   | { readonly _tag: "Written"; readonly id: string; readonly at: number }
+  /** The call shrank to a tombstone. */
+  | { readonly _tag: "Forgotten"; readonly id: string }
+  /** In the page `first` only, where the `remove` of a request comes before its `enter`. */
+  | { readonly _tag: "First"; readonly id: "first"; readonly page: number }
+  /** The last entry of a page that was full; the machine enters it when it refuses, and `remove` leaves it. */
+  | { readonly _tag: "Sealed"; readonly id: "" }
 
 /** @internal */
 export interface DirectoryRequest {
   readonly enter: ReadonlyArray<DirectoryEntry>
-  /** Entries of these ids go. */
+  /** Entries of these ids go, before others are entered. */
   readonly remove: ReadonlyArray<string>
 }
 

@@ -12,8 +12,11 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as SqliteStore from "../../src/store/SqliteStore.ts"
 import * as CrashTest from "../../src/testing/CrashTest.ts"
+import type { Settled } from "../../src/testing/FaultStore.ts"
+import * as Audit from "../../src/testing/internal/audit.ts"
+import * as Ledger from "../../src/testing/internal/auditLedger.ts"
 import * as AuditSqlite from "../../src/testing/internal/auditSqlite.ts"
-import { type Change, correct, diskThat, found, mail, over, program } from "./program.ts"
+import { ask, type Change, correct, diskThat, found, mail, over, program } from "./program.ts"
 
 /** What is said of a store that behaves like this. */
 const saidOf = (change: Change) =>
@@ -184,6 +187,122 @@ describe("the audit of a disk", () => {
       }),
     30_000
   )
+})
+
+describe("the audit of a park", () => {
+  const park = (seenSignals: number, state: Store.Park["state"] = "waiting"): Store.Write => ({
+    _tag: "Park",
+    id: "x",
+    seenSignals,
+    seenCancel: false,
+    state
+  })
+  const signal = (name: string): Store.Write => ({ _tag: "Signal", id: "x", name, exit: "1" })
+  const cancel: Store.Write = { _tag: "RequestCancel", id: "x", mode: "now" }
+  const resume: Store.Write = { _tag: "Resume", id: "x" }
+  const start: Store.Write = { _tag: "StartExecution", id: "x", workflow: "w", payload: "1" }
+
+  const outcomes: { readonly [Tag in Store.Write["_tag"]]?: Store.Outcome } = {
+    StartExecution: { _tag: "Made", fresh: true },
+    Signal: { _tag: "Stands", fresh: true, value: "1" },
+    Park: { _tag: "Parked", parked: true }
+  }
+
+  /** Operations of a process, each told in its place, or never; the last ones are those of the one that died. */
+  const saidOf = (
+    script: ReadonlyArray<readonly [did: "begins" | "told", write: Store.Write]>,
+    record: Partial<Store.ExecutionRecord>
+  ): string => {
+    const violations: Array<string> = []
+    const ledger = Ledger.make((text) => violations.push(text))
+    const begun = new Map<Store.Write, { index: number; kind: "commit"; what: string; writes: [Store.Write] }>()
+    for (const [did, write] of script) {
+      const operation = begun.get(write) ?? { index: begun.size + 1, kind: "commit", what: write._tag, writes: [write] }
+      begun.set(write, operation)
+      const outcome = outcomes[write._tag]
+      if (did === "begins") {
+        ledger.begin(1, operation)
+      } else if (outcome !== undefined) {
+        const settled: Settled = { _tag: "Acknowledged", outcomes: [outcome] }
+        ledger.settle(1, operation, settled)
+      }
+    }
+    const execution: Store.ExecutionRecord = {
+      id: "x",
+      workflow: "w",
+      payload: "1",
+      parent: undefined,
+      createdAt: 0,
+      steps: [],
+      signals: [],
+      timers: new Map(),
+      cancel: undefined,
+      parked: undefined,
+      recoveries: 0,
+      result: undefined,
+      completedAt: undefined,
+      ...record
+    }
+    const disk: Audit.Disk = { keys: new Map(), sessions: [], streams: [], executions: [execution] }
+    return [...violations, ...Audit.compare(disk, ledger, { latest: 0, wereSetBack: false })].join("\n")
+  }
+
+  const both = (write: Store.Write) => [["begins", write], ["told", write]] as const
+  const recorded = (...names: ReadonlyArray<string>) => ({
+    signals: names.map((name) => ({ name, exit: "1", recordedAt: 0 }))
+  })
+  const lost = "is not parked, though it was said to be"
+
+  it.live("that was lost, by an execution that had been answered before", () =>
+    Effect.gen(function*() {
+      const asks = program(() => ask().pipe(Effect.andThen(ask()), Effect.as("done")))
+      const error = yield* found(CrashTest.run({
+        ...asks,
+        answer: () => Effect.delay(asks.answer(), "1 minute"),
+        disk: diskThat((store) => ({
+          execution: (id) =>
+            Effect.map(
+              store.execution(id),
+              Option.map((record) => record.signals.length === 1 ? { ...record, parked: undefined } : record)
+            )
+        })),
+        crashes: "crash@90000ms"
+      }))
+      assert.include(error.violations.join("\n"), lost)
+    }), 30_000)
+
+  it("that was lost", () => {
+    assert.include(saidOf([...both(start), ...both(park(0))], {}), lost)
+    const answer = signal("answer")
+    assert.include(saidOf([...both(start), ...both(answer), ...both(park(1))], recorded("answer")), lost)
+    assert.include(saidOf([...both(start), ...both(park(0)), ["begins", answer]], {}), lost)
+    assert.include(saidOf([...both(start), ...both(park(0)), ["begins", cancel]], {}), lost)
+  })
+
+  it("that was lost with an answer that does not end it", () => {
+    assert.include(
+      saidOf([...both(start), ...both(park(0, "stuck")), ...both(signal("answer"))], recorded("answer")),
+      lost
+    )
+  })
+
+  it("that ended with what nobody was told of", () => {
+    const parked = park(0)
+    assert.strictEqual(saidOf([...both(start), ...both(parked), ["begins", cancel]], { cancel: "now" }), "")
+    // written while the park was on its way
+    for (
+      const [write, record] of [[signal("answer"), recorded("answer")], [cancel, { cancel: "now" }], [
+        resume,
+        {}
+      ]] as const
+    ) {
+      assert.strictEqual(
+        saidOf([...both(start), ["begins", parked], ["begins", write], ["told", parked]], record),
+        "",
+        write._tag
+      )
+    }
+  })
 })
 
 describe("the audit of a database", () => {

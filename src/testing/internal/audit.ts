@@ -212,7 +212,7 @@ const executionOf = (
       wrong.push(`${where} is complete, and ${record.parked === undefined ? "has a timer" : "parked"}`)
     }
   }
-  return [...wrong, ...parkingOf(record, ledger, clocks)]
+  return [...wrong, ...parkingOf(record, ledger)]
 }
 
 /** The driver writes signals by itself: of timers that are due, and for the parents of what has ended. */
@@ -240,11 +240,16 @@ const isOfDriver = (
   return fired !== undefined
 }
 
-const parkingOf = (record: ExecutionRecord, ledger: Ledger, { latest }: Clocks): ReadonlyArray<string> => {
+/**
+ * A park ends with what the run did not know of: a cancel, and if it waits, one
+ * more signal; or with a `Resume`, of which the ledger knows. So the disk tells
+ * by itself whether the park can have ended, whoever wrote what ended it.
+ */
+const parkingOf = (record: ExecutionRecord, ledger: Ledger): ReadonlyArray<string> => {
   const parking = ledger.parkings.get(record.id)
   const where = `execution ${short(record.id)}`
   // an orderly end is the driver's to write, and the next start's to undo
-  if (record.parked?.state === "stopped" || parking?.stands?.startsWith(`["stopped"`) === true) {
+  if (record.parked?.state === "stopped" || parking?.stands?.state === "stopped") {
     return []
   }
   if (record.parked !== undefined) {
@@ -253,16 +258,13 @@ const parkingOf = (record: ExecutionRecord, ledger: Ledger, { latest }: Clocks):
       ? []
       : [`${where} is parked, ${content}, as nobody wrote`]
   }
-  const mayHaveFired = Array.from(ledger.facts).some(([key, { claims }]) =>
-    key.startsWith(keyOf("timer", record.id, "")) && Array.from(claims.keys()).some((at) => Number(at) <= latest)
-  )
-  // Written by the process that died, which may not have been told so any more: what ends a park.
-  const mayHaveEnded = Array.from(ledger.facts).some(([key, { claims }]) =>
-    claims.size > 0 && (key === keyOf("cancel", record.id) || key.startsWith(keyOf("signal", record.id, "")))
-  )
-  return parking?.stands === undefined || record.result !== undefined || mayHaveFired || mayHaveEnded
-    ? []
-    : [`${where} is not parked, though it was said to be: ${parking.stands}`]
+  if (parking?.stands === undefined || record.result !== undefined) {
+    return []
+  }
+  const { seenCancel, seenSignals, state } = parking.stands
+  const isNews = (record.cancel !== undefined && !seenCancel)
+    || (state === "waiting" && record.signals.length > seenSignals)
+  return isNews ? [] : [`${where} is not parked, though it was said to be: ${contents.park(parking.stands)}`]
 }
 
 /** One that was acknowledged before another was written comes before it. */

@@ -3,7 +3,7 @@
  * became of it. Made from the contract of `Store` alone; shares no code with
  * any store.
  */
-import type { Outcome, Write } from "../../store/Store.ts"
+import type { Outcome, Park, Write } from "../../store/Store.ts"
 import type { Operation, Settled } from "../FaultStore.ts"
 
 /** A fact under a key, of which the first write wins. @internal */
@@ -38,8 +38,10 @@ export interface Variable {
 export interface Parking {
   /** Parks that were asked for. */
   readonly asked: Set<string>
-  /** A process was told that it is parked, and nothing that could wake it was written since. */
-  stands: string | undefined
+  /** A process was told that it is parked, and no other park and no `Resume` was written since. */
+  stands: Park | undefined
+  /** When a `Resume` was last written, in operations of the run. */
+  resumed: number
 }
 
 /** @internal */
@@ -171,20 +173,6 @@ const madeBy = (write: Write): Made | undefined => {
   }
 }
 
-/** The execution that a write wakes, or ends. */
-const wokenBy = (write: Write): string | undefined => {
-  switch (write._tag) {
-    case "Signal":
-    case "RequestCancel":
-    case "Resume":
-    case "Complete":
-    case "Forget":
-      return write.id
-    default:
-      return undefined
-  }
-}
-
 /** @internal */
 export const make = (violation: (text: string) => void): Ledger => {
   const facts = new Map<string, Fact>()
@@ -225,17 +213,9 @@ export const make = (violation: (text: string) => void): Ledger => {
   }
 
   const parkingOf = (id: string): Parking => {
-    const known = parkings.get(id) ?? { asked: new Set(), stands: undefined }
+    const known = parkings.get(id) ?? { asked: new Set(), stands: undefined, resumed: 0 }
     parkings.set(id, known)
     return known
-  }
-
-  const wake = (id: string) => {
-    parkingOf(id).stands = undefined
-    const parent = parentOf(id)
-    if (parent !== undefined) {
-      parkingOf(parent).stands = undefined
-    }
   }
 
   const standing = (...key: ReadonlyArray<string>): ReadonlyArray<unknown> => {
@@ -264,10 +244,6 @@ export const make = (violation: (text: string) => void): Ledger => {
       }
       fact.claims.set(made.content, made.value ?? made.content)
     }
-    const woken = wokenBy(write)
-    if (woken !== undefined) {
-      wake(woken)
-    }
     switch (write._tag) {
       case "Append":
         if (write.last === true) {
@@ -281,6 +257,12 @@ export const make = (violation: (text: string) => void): Ledger => {
         const parking = parkingOf(write.id)
         parking.asked.add(contents.park(write))
         parking.stands = undefined
+        break
+      }
+      case "Resume": {
+        const parking = parkingOf(write.id)
+        parking.stands = undefined
+        parking.resumed = now
         break
       }
       case "Trim":
@@ -365,7 +347,9 @@ export const make = (violation: (text: string) => void): Ledger => {
         }
       }
     } else if (write._tag === "Park" && outcome._tag === "Parked" && outcome.parked) {
-      parkingOf(write.id).stands = contents.park(write)
+      const parking = parkingOf(write.id)
+      // a `Resume` that was written while this was on its way comes after it
+      parking.stands = parking.resumed < at ? write : undefined
     }
   }
 

@@ -8,7 +8,7 @@ export const patches: ReadonlyArray<Mutant> = [
     name: "second-answer-wins",
     bug: "a later answer replaces the first",
     edits: [{
-      file: "store/internal/memoryBackend.ts",
+      file: "store/internal/callFacts.ts",
       search: "  if (before !== undefined) {\n    return stands(false, before.exit)\n  }\n  execution.signals.set(",
       replace: "  execution.signals.set("
     }]
@@ -40,7 +40,7 @@ export const patches: ReadonlyArray<Mutant> = [
         replace: "const due = run.now + Duration.toMillis(duration)"
       },
       {
-        file: "store/internal/memoryBackend.ts",
+        file: "store/internal/callFacts.ts",
         search: "if (before !== undefined || execution.signals.has(write.name)) {",
         replace: "if (execution.signals.has(write.name)) {"
       }
@@ -155,8 +155,8 @@ export const patches: ReadonlyArray<Mutant> = [
     program: "memos",
     edits: [{
       file: "store/internal/memoryBackend.ts",
-      search: "const seq = lastSeq(stream) + 1",
-      replace: "const seq = stream.events.length + 1"
+      search: "const seq = this.lastSeq + 1",
+      replace: "const seq = this.events.length + 1"
     }]
   },
   {

@@ -5,12 +5,12 @@
  * @internal
  */
 import type {
+  Complete,
   EventRecord,
   ExecutionRecord,
   ExecutionSummary,
   OpenStream,
   Outcome,
-  Park,
   SessionRecord,
   SignalRecord,
   StepRecord,
@@ -19,54 +19,83 @@ import type {
 } from "../Store.ts"
 import { StoreError } from "../StoreError.ts"
 import type { Backend, Page } from "./Backend.ts"
+import * as facts from "./callFacts.ts"
+import { made, stateOf } from "./callFacts.ts"
+import * as sessionFacts from "./sessionFacts.ts"
 
-interface Session {
+interface Session extends sessionFacts.Session {
   readonly no: number
   readonly id: string
   readonly principal: string
   readonly data: string
   readonly createdAt: number
-  ended: boolean
-  writtenAt: number
   readonly facts: Map<string, { readonly writeKey: string; readonly value: string }>
 }
 
-interface EventStream {
+class EventStream implements facts.EventStream<string> {
   readonly no: number
   readonly opened: OpenStream
   readonly createdAt: number
+  closedAt: number | undefined = undefined
+  forgotten = false
   /** Event n is at n - 1 - trimmed. */
-  events: Array<EventRecord>
-  trimmed: number
-  seqs: Map<string, number>
-  closedAt: number | undefined
-  forgotten: boolean
+  events: Array<EventRecord> = []
+  trimmed = 0
+  private seqs = new Map<string, number>()
+
+  constructor(no: number, opened: OpenStream, createdAt: number) {
+    this.no = no
+    this.opened = opened
+    this.createdAt = createdAt
+  }
+
+  get token(): string {
+    return this.no.toString(36)
+  }
+
+  get requestDigest(): string {
+    return this.opened.requestDigest
+  }
+
+  get lastSeq(): number {
+    return this.trimmed + this.events.length
+  }
+
+  seqOf(key: string): number | undefined {
+    return this.seqs.get(key)
+  }
+
+  append(key: string, data: string | undefined): number {
+    const seq = this.lastSeq + 1
+    this.events.push({ seq, key, data })
+    this.seqs.set(key, seq)
+    return seq
+  }
+
+  trim(beforeSeq: number): boolean {
+    const gone = Math.max(0, Math.min(beforeSeq - 1 - this.trimmed, this.events.length))
+    this.events = this.events.slice(gone)
+    this.trimmed += gone
+    return gone > 0
+  }
+
+  forget(): void {
+    this.trimmed = this.lastSeq
+    this.events = []
+    this.seqs = new Map()
+    this.forgotten = true
+  }
 }
 
-interface Timer {
-  readonly at: number
-  readonly exit: string
-  armed: boolean
-}
-
-interface Execution {
+interface Execution extends facts.Execution<string> {
   readonly no: number
   readonly id: string
   readonly workflow: string
-  payload: string
   readonly parent: string | undefined
   readonly createdAt: number
-  steps: Map<string, StepRecord>
-  signals: Map<string, SignalRecord>
-  timers: Map<string, Timer>
-  cancel: "safe" | "now" | undefined
-  parked: { readonly state: Park["state"]; readonly reason: string | undefined } | undefined
-  recoveries: number
-  boot: string | undefined
-  result: string | undefined
-  completedAt: number | undefined
-  /** A tombstone: only `id` and `parent` mean anything. */
-  forgotten: boolean
+  readonly steps: Map<string, StepRecord>
+  readonly signals: Map<string, SignalRecord>
+  readonly timers: Map<string, facts.Timer<string>>
 }
 
 /** @internal */
@@ -81,67 +110,6 @@ export class Disk {
   /** Streams by token. */
   readonly tokens = new Map<string, EventStream>()
   readonly executions = new Map<string, Execution>()
-}
-
-const missing: Outcome = { _tag: "Missing" }
-const completed: Outcome = { _tag: "Completed" }
-const closed: Outcome = { _tag: "Closed" }
-const made = (fresh: boolean): Outcome => ({ _tag: "Made", fresh })
-const stands = (fresh: boolean, value: string): Outcome => ({ _tag: "Stands", fresh, value })
-
-const token = (stream: EventStream): string => stream.no.toString(36)
-
-const lastSeq = (stream: EventStream): number => stream.trimmed + stream.events.length
-
-const state = (execution: Execution): ExecutionSummary["state"] =>
-  execution.result !== undefined ? "completed" : execution.parked === undefined ? "running" : execution.parked.state
-
-const opened = (stream: EventStream, fresh: boolean): Outcome => ({
-  _tag: "Opened",
-  fresh,
-  token: token(stream),
-  requestDigest: stream.opened.requestDigest,
-  closed: stream.closedAt !== undefined,
-  forgotten: stream.forgotten
-})
-
-const append = (stream: EventStream, key: string, data: string | undefined): number => {
-  const seq = lastSeq(stream) + 1
-  stream.events.push({ seq, key, data })
-  stream.seqs.set(key, seq)
-  return seq
-}
-
-const signal = (execution: Execution, name: string, exit: string, now: number): Outcome => {
-  const timer = execution.timers.get(name)
-  if (timer !== undefined) {
-    timer.armed = false
-  }
-  const before = execution.signals.get(name)
-  if (before !== undefined) {
-    return stands(false, before.exit)
-  }
-  execution.signals.set(name, { name, exit, recordedAt: now })
-  if (execution.parked?.state === "waiting") {
-    execution.parked = undefined
-  }
-  return stands(true, exit)
-}
-
-const forgetExecution = (execution: Execution): void => {
-  execution.payload = ""
-  execution.steps = new Map()
-  execution.signals = new Map()
-  execution.result = ""
-  execution.forgotten = true
-}
-
-const forgetStream = (stream: EventStream, now: number): void => {
-  stream.trimmed = lastSeq(stream)
-  stream.events = []
-  stream.seqs = new Map()
-  stream.closedAt ??= now
-  stream.forgotten = true
 }
 
 /** All executions of a session: those of its streams, their children, and so on. */
@@ -178,17 +146,21 @@ const forgetSession = (disk: Disk, session: Session): Outcome => {
   for (const stream of Array.from(disk.streams.values())) {
     if (stream.opened.session === session.id) {
       disk.streams.delete(stream.opened.stream)
-      disk.tokens.delete(token(stream))
+      disk.tokens.delete(stream.token)
     }
   }
   disk.sessions.delete(session.id)
   return made(true)
 }
 
-/** A write to an execution that must exist and have no result. */
-const ifOpen = (disk: Disk, id: string, write: (execution: Execution) => Outcome): Outcome => {
-  const execution = disk.executions.get(id)
-  return execution === undefined ? missing : execution.result !== undefined ? completed : write(execution)
+const complete = (disk: Disk, write: Complete, now: number): Outcome => {
+  const execution = disk.executions.get(write.id)
+  const outcome = facts.complete(execution, write, now)
+  const parent = execution?.parent === undefined ? undefined : disk.executions.get(execution.parent)
+  if (parent !== undefined && parent.result === undefined && "fresh" in outcome && outcome.fresh) {
+    facts.signal(parent, `child/${write.id}`, write.result, now)
+  }
+  return outcome
 }
 
 const apply = (disk: Disk, write: Write, now: number): Outcome => {
@@ -198,7 +170,6 @@ const apply = (disk: Disk, write: Write, now: number): Outcome => {
         return made(false)
       }
       const { data, id, principal } = write
-      const facts = new Map()
       disk.sessions.set(id, {
         no: ++disk.last,
         id,
@@ -207,88 +178,41 @@ const apply = (disk: Disk, write: Write, now: number): Outcome => {
         createdAt: now,
         ended: false,
         writtenAt: now,
-        facts
+        facts: new Map()
       })
       return made(true)
     }
-    case "SetSession": {
-      const session = disk.sessions.get(write.id)
-      if (session === undefined || session.ended) {
-        return missing
-      }
-      if (session.facts.get(write.name)?.writeKey === write.writeKey) {
-        return made(false)
-      }
-      session.facts.set(write.name, { writeKey: write.writeKey, value: write.value })
-      session.writtenAt = now
-      return made(true)
-    }
+    case "SetSession":
     case "EndSession": {
-      const session = disk.sessions.get(write.id)
-      if (session === undefined) {
-        return missing
-      }
-      const fresh = !session.ended
-      session.ended = true
-      return made(fresh)
+      return sessionFacts.apply(disk.sessions.get(write.id), write, now)
     }
     case "ForgetSession": {
       const session = disk.sessions.get(write.id)
-      return session === undefined ? missing : session.ended ? forgetSession(disk, session) : made(false)
+      return session === undefined ? facts.missing : session.ended ? forgetSession(disk, session) : made(false)
     }
     case "PutKey": {
       const value = disk.keys.get(write.name)
       if (value !== undefined) {
-        return stands(false, value)
+        return facts.stands(false, value)
       }
       disk.keys.set(write.name, write.value)
-      return stands(true, write.value)
+      return facts.stands(true, write.value)
     }
     case "OpenStream": {
       const before = disk.streams.get(write.stream)
       if (before !== undefined) {
-        return opened(before, false)
+        return facts.opened(before, false)
       }
-      const stream: EventStream = {
-        no: ++disk.last,
-        opened: write,
-        createdAt: now,
-        events: [],
-        trimmed: 0,
-        seqs: new Map(),
-        closedAt: undefined,
-        forgotten: false
-      }
+      const stream = new EventStream(++disk.last, write, now)
       disk.streams.set(write.stream, stream)
-      disk.tokens.set(token(stream), stream)
-      return opened(stream, true)
+      disk.tokens.set(stream.token, stream)
+      return facts.opened(stream, true)
     }
     case "Append": {
-      const stream = disk.streams.get(write.stream)
-      if (stream === undefined) {
-        return missing
-      }
-      const seq = stream.seqs.get(write.key)
-      if (seq !== undefined) {
-        return { _tag: "Appended", fresh: false, seq }
-      }
-      if (stream.closedAt !== undefined) {
-        return closed
-      }
-      if (write.last === true) {
-        stream.closedAt = now
-      }
-      return { _tag: "Appended", fresh: true, seq: append(stream, write.key, write.data) }
+      return facts.append(disk.streams.get(write.stream), write, now)
     }
     case "Trim": {
-      const stream = disk.streams.get(write.stream)
-      if (stream === undefined) {
-        return missing
-      }
-      const gone = Math.max(0, Math.min(write.beforeSeq - 1 - stream.trimmed, stream.events.length))
-      stream.events = stream.events.slice(gone)
-      stream.trimmed += gone
-      return made(gone > 0)
+      return facts.trim(disk.streams.get(write.stream), write)
     }
     case "StartExecution": {
       if (disk.executions.has(write.id) || disk.streams.get(write.id)?.forgotten === true) {
@@ -314,117 +238,14 @@ const apply = (disk: Disk, write: Write, now: number): Outcome => {
       })
       return made(true)
     }
-    case "BeginRecovery": {
-      return ifOpen(disk, write.id, (execution) => {
-        const fresh = execution.boot !== write.boot
-        if (fresh) {
-          execution.boot = write.boot
-          execution.recoveries++
-        }
-        return { _tag: "Recovering", fresh, recoveries: execution.recoveries }
-      })
-    }
-    case "RecordStep": {
-      return ifOpen(disk, write.id, (execution) => {
-        const before = execution.steps.get(write.name)
-        if (before !== undefined) {
-          return stands(false, before.exit)
-        }
-        const { exit, key, kind, name, root, version } = write
-        execution.steps.set(name, { name, key, kind, root, version, exit, recordedAt: now })
-        execution.recoveries = 0
-        return stands(true, exit)
-      })
-    }
-    case "Signal": {
-      return ifOpen(disk, write.id, (execution) => signal(execution, write.name, write.exit, now))
-    }
-    case "ArmTimer": {
-      return ifOpen(disk, write.id, (execution) => {
-        const before = execution.timers.get(write.name)
-        if (before !== undefined || execution.signals.has(write.name)) {
-          return { _tag: "Armed", fresh: false, at: before?.at ?? write.at }
-        }
-        execution.timers.set(write.name, { at: write.at, exit: write.exit, armed: true })
-        return { _tag: "Armed", fresh: true, at: write.at }
-      })
-    }
-    case "RequestCancel": {
-      return ifOpen(disk, write.id, (execution) => {
-        if (execution.cancel !== undefined) {
-          return made(false)
-        }
-        execution.cancel = write.mode
-        if (execution.parked?.state !== "stopped") {
-          execution.parked = undefined
-        }
-        return made(true)
-      })
-    }
-    case "Park": {
-      return ifOpen(disk, write.id, (execution) => {
-        const unseenCancel = execution.cancel !== undefined && !write.seenCancel
-        const unseenSignals = execution.signals.size > write.seenSignals
-        const news = write.state === "stopped"
-          ? false
-          : write.state === "stuck"
-          ? unseenCancel
-          : unseenCancel || unseenSignals
-        execution.parked = news ? undefined : { state: write.state, reason: write.reason }
-        if (!news) {
-          execution.recoveries = 0
-        }
-        return { _tag: "Parked", parked: !news }
-      })
-    }
-    case "Resume": {
-      return ifOpen(disk, write.id, (execution) => {
-        const fresh = execution.parked !== undefined
-        if (fresh) {
-          execution.parked = undefined
-          execution.recoveries = 0
-        }
-        return made(fresh)
-      })
-    }
     case "Complete": {
-      const execution = disk.executions.get(write.id)
-      if (execution === undefined) {
-        return missing
-      }
-      if (execution.forgotten) {
-        return completed
-      }
-      if (execution.result !== undefined) {
-        return stands(false, execution.result)
-      }
-      execution.result = write.result
-      execution.completedAt = now
-      execution.parked = undefined
-      execution.timers = new Map()
-      if (execution.parent !== undefined) {
-        ifOpen(disk, execution.parent, (parent) => signal(parent, `child/${write.id}`, write.result, now))
-      }
-      return stands(true, write.result)
+      return complete(disk, write, now)
     }
     case "Forget": {
-      const execution = disk.executions.get(write.id)
-      const stream = disk.streams.get(write.id)
-      if (execution === undefined && stream === undefined) {
-        return missing
-      }
-      const finished = execution === undefined ? stream!.closedAt !== undefined : execution.result !== undefined
-      const forgotten = execution === undefined ? stream!.forgotten : execution.forgotten
-      if (!finished || forgotten) {
-        return made(false)
-      }
-      if (execution !== undefined) {
-        forgetExecution(execution)
-      }
-      if (stream !== undefined) {
-        forgetStream(stream, now)
-      }
-      return made(true)
+      return facts.forget(disk.executions.get(write.id), disk.streams.get(write.id), "", now)
+    }
+    default: {
+      return facts.run(disk.executions.get(write.id), write, now)
     }
   }
 }
@@ -440,14 +261,14 @@ const sessionRecord = (session: Session): SessionRecord => ({
 
 const streamRecord = (stream: EventStream): StreamRecord => ({
   stream: stream.opened.stream,
-  token: token(stream),
+  token: stream.token,
   session: stream.opened.session,
   principal: stream.opened.principal,
   requestDigest: stream.opened.requestDigest,
   version: stream.opened.version,
   execution: stream.opened.execution,
   createdAt: stream.createdAt,
-  lastSeq: lastSeq(stream),
+  lastSeq: stream.lastSeq,
   closed: stream.closedAt !== undefined,
   forgotten: stream.forgotten
 })
@@ -564,7 +385,7 @@ export const make = (disk: Disk): Backend => {
           !execution.forgotten &&
           (workflow === undefined || execution.workflow === workflow) &&
           (session === undefined || sessionOf(execution) === session) &&
-          (states === undefined || states.includes(state(execution))) &&
+          (states === undefined || states.includes(stateOf(execution))) &&
           (completedBefore === undefined ||
             (execution.completedAt !== undefined && execution.completedAt < completedBefore)),
         (execution): ExecutionSummary => ({
@@ -572,7 +393,7 @@ export const make = (disk: Disk): Backend => {
           workflow: execution.workflow,
           createdAt: execution.createdAt,
           completedAt: execution.completedAt,
-          state: state(execution),
+          state: stateOf(execution),
           cancel: execution.cancel,
           reason: execution.parked?.reason,
           recoveries: execution.recoveries,
@@ -585,14 +406,14 @@ export const make = (disk: Disk): Backend => {
         owned().executions,
         after,
         limit,
-        (execution) => state(execution) === "running" || state(execution) === "stopped",
-        (execution) => ({ id: execution.id, cutOff: state(execution) === "running" })
+        (execution) => stateOf(execution) === "running" || stateOf(execution) === "stopped",
+        (execution) => ({ id: execution.id, cutOff: stateOf(execution) === "running" })
       ),
     standing: (id) => {
       const execution = owned().executions.get(id)
       return execution === undefined || execution.forgotten
         ? undefined
-        : { parent: execution.parent, state: state(execution) }
+        : { parent: execution.parent, state: stateOf(execution) }
     },
     nextTimer: () =>
       armed().reduce<number | undefined>((at, timer) => at !== undefined && at < timer.at ? at : timer.at, undefined),

@@ -1,0 +1,71 @@
+/**
+ * What the store may do a little later, many at once.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import { delayMillis } from "../../store/internal/backoff.ts"
+import type { StoreError } from "../../store/StoreError.ts"
+import { Backoff } from "../../store/StoreLimits.ts"
+
+/**
+ * How long entries of the directory and removals of timers wait for others to be
+ * written with them. What must not be lost has a task that waits with it.
+ * Default 250 ms.
+ *
+ * @internal
+ */
+export const HoldBack: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
+  "effect-durable-mcp/reboot/HoldBack",
+  { defaultValue: () => "250 millis" }
+)
+
+/**
+ * Tries again for as long as the store is ours.
+ *
+ * @internal
+ */
+export const persist = Effect.fnUntraced(function*<A>(
+  what: string,
+  effect: Effect.Effect<A, StoreError>
+): Effect.fn.Return<A, StoreError> {
+  const backoff = yield* Backoff
+  for (let failures = 1;; failures++) {
+    const exit = yield* Effect.result(effect)
+    if (exit._tag === "Success") {
+      return exit.success
+    }
+    if (exit.failure.reason === "Fenced") {
+      return yield* exit.failure
+    }
+    yield* Effect.logWarning(`${what}: Reboot cannot be used, trying again`, exit.failure)
+    yield* Effect.sleep(delayMillis(backoff, failures))
+  }
+})
+
+/**
+ * Runs `flush` a while after `later` was called, once for any number of calls,
+ * and again where it fails. Nothing is run after the scope has closed.
+ *
+ * @internal
+ */
+export const make = Effect.fnUntraced(function*(
+  what: string,
+  flush: Effect.Effect<void, StoreError>
+): Effect.fn.Return<{ readonly later: () => void }, never, Scope.Scope> {
+  const holdBack = yield* HoldBack
+  const wanted = Latch.makeUnsafe(false)
+  yield* wanted.await.pipe(
+    Effect.andThen(Effect.sleep(holdBack)),
+    Effect.andThen(wanted.close),
+    Effect.andThen(persist(what, flush)),
+    Effect.forever,
+    Effect.ignore,
+    Effect.forkScoped
+  )
+  return { later: () => wanted.openUnsafe() }
+})

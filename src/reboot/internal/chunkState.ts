@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import type { Versioned } from "./Application.ts"
+import type { Machine, Versioned } from "./Application.ts"
 
 /** @internal */
 export interface ChunkRequest {
@@ -21,4 +21,20 @@ export interface ChunkResponse {
 /** @internal */
 export interface ChunkState extends Versioned {
   readonly value: string
+}
+
+/** @internal */
+export const machine: Machine<"Chunk"> = {
+  empty: { version: 0, value: "" },
+  apply: (state, { value }) => {
+    if (state.version > 0) {
+      const { value: stands, version } = state
+      return {
+        state,
+        response: { version, fresh: false, value: stands === value ? undefined : stands },
+        task: false
+      }
+    }
+    return { state: { version: 1, value }, response: { version: 1, fresh: true, value: undefined }, task: false }
+  }
 }

@@ -11,7 +11,7 @@
  *
  * @internal
  */
-import type { Versioned } from "./Application.ts"
+import type { Machine, Versioned } from "./Application.ts"
 
 /** @internal */
 export type DirectoryEntry =
@@ -57,4 +57,80 @@ export interface DirectoryResponse {
 export interface DirectoryState extends Versioned {
   /** JSON of `DirectoryEntry`. */
   readonly entries: ReadonlyArray<string>
+}
+
+/**
+ * Most entries of a page, unless one request brings more to an empty one.
+ *
+ * @internal
+ */
+export const maxEntries = 256
+
+/**
+ * What a page holds, in the order in which it was entered.
+ *
+ * @internal
+ */
+export const entriesOf = (state: DirectoryState): ReadonlyArray<DirectoryEntry> => state.entries.map(decode)
+
+const decode = (text: string): DirectoryEntry => JSON.parse(text)
+
+const sealed: string = JSON.stringify({ _tag: "Sealed", id: "" } satisfies DirectoryEntry)
+
+const isSealed = (entries: ReadonlyArray<string>): boolean => entries.at(-1) === sealed
+
+/** The entry is one that takes the place of others of its kind and id: the later, the further. */
+const isLater = (entry: DirectoryEntry, than: DirectoryEntry): boolean =>
+  entry._tag === "Written" && than._tag === "Written"
+    ? entry.at > than.at
+    : entry._tag === "First" && than._tag === "First" && entry.page > than.page
+
+/**
+ * The entries with these, each once. Of when a session was written and where the
+ * pages begin only the last is kept, in whatever order they come.
+ */
+const withEntries = (
+  entries: ReadonlyArray<string>,
+  enter: ReadonlyArray<DirectoryEntry>
+): ReadonlyArray<string> => {
+  const after = Array.from(entries)
+  const known = new Set(entries)
+  for (const entry of enter) {
+    const text = JSON.stringify(entry)
+    if (known.has(text)) {
+      continue
+    }
+    known.add(text)
+    const place = entry._tag === "Written" || entry._tag === "First"
+      ? after.findIndex((other) => {
+        const { _tag, id } = decode(other)
+        return _tag === entry._tag && id === entry.id
+      })
+      : -1
+    if (place < 0) {
+      after.push(text)
+    } else if (isLater(entry, decode(after[place]!))) {
+      after[place] = text
+    }
+  }
+  return after
+}
+
+/** @internal */
+export const machine: Machine<"Directory"> = {
+  empty: { version: 0, entries: [] },
+  apply: (state, { enter, remove }) => {
+    const gone = new Set(remove)
+    const left = remove.length === 0 ? state.entries : state.entries.filter((text) => {
+      const { _tag, id } = decode(text)
+      return _tag === "Sealed" || !gone.has(id)
+    })
+    const entered = withEntries(left, enter)
+    const isMore = entered.length > left.length
+    const full = isMore && (isSealed(left) || (left.length > 0 && entered.length > maxEntries))
+    const entries = !full ? entered : isSealed(left) ? left : [...left, sealed]
+    const same = entries.length === state.entries.length && entries.every((text, i) => text === state.entries[i])
+    const after = same ? state : { version: state.version + 1, entries }
+    return { state: after, response: { version: after.version, full }, task: false }
+  }
 }

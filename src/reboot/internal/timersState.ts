@@ -5,7 +5,7 @@
  *
  * @internal
  */
-import type { Versioned } from "./Application.ts"
+import type { Machine, Versioned } from "./Application.ts"
 import type { Value } from "./value.ts"
 
 /** @internal */
@@ -20,7 +20,7 @@ export interface WheelTimer {
 /** @internal */
 export interface TimersRequest {
   readonly arm: ReadonlyArray<WheelTimer>
-  /** Fired, or no longer armed. */
+  /** Fired, or no longer armed. They go before others are armed. */
   readonly remove: ReadonlyArray<{ readonly id: string; readonly name: string }>
 }
 
@@ -33,4 +33,57 @@ export interface TimersResponse {
 export interface TimersState extends Versioned {
   /** JSON of `WheelTimer`. */
   readonly timers: ReadonlyArray<string>
+}
+
+/** Begins the text of the timer of this key. */
+const keyText = (id: string, name: string): string => JSON.stringify({ id, name }).slice(0, -1)
+
+/**
+ * The timers of a wheel.
+ *
+ * @internal
+ */
+export const timersOf = (state: TimersState): ReadonlyArray<WheelTimer> =>
+  state.timers.map((text): WheelTimer => JSON.parse(text))
+
+/**
+ * A timer that is armed again replaces the one before: what is armed is what its
+ * call says last.
+ *
+ * @internal
+ */
+export const machine: Machine<"Timers"> = {
+  empty: { version: 0, timers: [] },
+  apply: (state, { arm, remove }) => {
+    const timers = Array.from(state.timers)
+    let changed = false
+    const placeOf = (id: string, name: string): number => {
+      const key = keyText(id, name)
+      return timers.findIndex((text) => text.startsWith(key))
+    }
+    for (const { id, name } of remove) {
+      const place = placeOf(id, name)
+      if (place >= 0) {
+        timers.splice(place, 1)
+        changed = true
+      }
+    }
+    for (const { at, exit, id, name } of arm) {
+      const text = JSON.stringify({ id, name, at, exit })
+      const place = placeOf(id, name)
+      if (place < 0) {
+        timers.push(text)
+        changed = true
+      } else if (timers[place] !== text) {
+        timers[place] = text
+        changed = true
+      }
+    }
+    const after = changed ? { version: state.version + 1, timers } : state
+    return {
+      state: after,
+      response: { version: after.version },
+      task: state.timers.length === 0 && after.timers.length > 0
+    }
+  }
 }

@@ -55,7 +55,6 @@ export interface Timer<V> {
 
 /** @internal */
 export interface Execution<V> {
-  payload: V
   readonly steps: Entries<{ readonly exit: V }, Step<V>>
   readonly signals: Entries<{ readonly exit: V }, Received<V>>
   readonly timers: Entries<Timer<V>>
@@ -67,7 +66,9 @@ export interface Execution<V> {
   result: V | undefined
   completedAt: number | undefined
   /** A tombstone: only its id and its parent mean anything. */
-  forgotten: boolean
+  readonly forgotten: boolean
+  /** Payload, steps, signals and what the result says go. */
+  readonly forget: () => void
 }
 
 /** @internal */
@@ -282,14 +283,10 @@ export const complete = <V>(
   return stands(true, write.result)
 }
 
-/**
- * @param nothing what a tombstone has for its payload and its result
- * @internal
- */
+/** @internal */
 export const forget = <V>(
   execution: Execution<V> | undefined,
   stream: EventStream<V> | undefined,
-  nothing: V,
   now: number
 ): OutcomeOf<V> => {
   const of = execution ?? stream
@@ -300,13 +297,7 @@ export const forget = <V>(
   if (!finished || of.forgotten) {
     return made(false)
   }
-  if (execution !== undefined) {
-    execution.payload = nothing
-    execution.steps.clear()
-    execution.signals.clear()
-    execution.result = nothing
-    execution.forgotten = true
-  }
+  execution?.forget()
   if (stream !== undefined) {
     stream.closedAt ??= now
     stream.forget()

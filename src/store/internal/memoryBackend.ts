@@ -13,6 +13,7 @@ import type {
   Outcome,
   SessionRecord,
   SignalRecord,
+  StartExecution,
   StepRecord,
   StreamRecord,
   Write
@@ -87,15 +88,40 @@ class EventStream implements facts.EventStream<string> {
   }
 }
 
-interface Execution extends facts.Execution<string> {
+class Execution implements facts.Execution<string> {
   readonly no: number
   readonly id: string
   readonly workflow: string
+  payload: string
   readonly parent: string | undefined
   readonly createdAt: number
-  readonly steps: Map<string, StepRecord>
-  readonly signals: Map<string, SignalRecord>
-  readonly timers: Map<string, facts.Timer<string>>
+  steps = new Map<string, StepRecord>()
+  signals = new Map<string, SignalRecord>()
+  readonly timers = new Map<string, facts.Timer<string>>()
+  cancel: "safe" | "now" | undefined = undefined
+  parked: ExecutionRecord["parked"] = undefined
+  recoveries = 0
+  boot: string | undefined = undefined
+  result: string | undefined = undefined
+  completedAt: number | undefined = undefined
+  forgotten = false
+
+  constructor(no: number, write: StartExecution, createdAt: number) {
+    this.no = no
+    this.id = write.id
+    this.workflow = write.workflow
+    this.payload = write.payload
+    this.parent = write.parent
+    this.createdAt = createdAt
+  }
+
+  forget(): void {
+    this.payload = ""
+    this.steps = new Map()
+    this.signals = new Map()
+    this.result = ""
+    this.forgotten = true
+  }
 }
 
 /** @internal */
@@ -218,31 +244,14 @@ const apply = (disk: Disk, write: Write, now: number): Outcome => {
       if (disk.executions.has(write.id) || disk.streams.get(write.id)?.forgotten === true) {
         return made(false)
       }
-      disk.executions.set(write.id, {
-        no: ++disk.last,
-        id: write.id,
-        workflow: write.workflow,
-        payload: write.payload,
-        parent: write.parent,
-        createdAt: now,
-        steps: new Map(),
-        signals: new Map(),
-        timers: new Map(),
-        cancel: undefined,
-        parked: undefined,
-        recoveries: 0,
-        boot: undefined,
-        result: undefined,
-        completedAt: undefined,
-        forgotten: false
-      })
+      disk.executions.set(write.id, new Execution(++disk.last, write, now))
       return made(true)
     }
     case "Complete": {
       return complete(disk, write, now)
     }
     case "Forget": {
-      return facts.forget(disk.executions.get(write.id), disk.streams.get(write.id), "", now)
+      return facts.forget(disk.executions.get(write.id), disk.streams.get(write.id), now)
     }
     default: {
       return facts.run(disk.executions.get(write.id), write, now)

@@ -11,7 +11,10 @@ import { type Entries, made, missing } from "./callFacts.ts"
 export interface Session {
   ended: boolean
   writtenAt: number
-  readonly facts: Entries<{ readonly writeKey: string }, { readonly writeKey: string; readonly value: string }>
+  readonly facts: Pick<
+    Entries<{ readonly writeKey: string }, { readonly writeKey: string; readonly value: string }>,
+    "get" | "set"
+  >
 }
 
 /** @internal */

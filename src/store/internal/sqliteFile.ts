@@ -5,10 +5,10 @@
  * @internal
  */
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { StoreError } from "../StoreError.ts"
+import * as FileLock from "./fileLock.ts"
 import * as Errors from "./sqliteErrors.ts"
 import * as Schema from "./sqliteSchema.ts"
 
@@ -45,7 +45,7 @@ export const open = (options: OpenOptions): OpenFile => {
     return opened(new DatabaseSync(memory), memory, options, () => {})
   }
   const file = resolve(options.filename)
-  const release = lock(file)
+  const release = FileLock.lock(file, "stop that one, or set another filename")
   try {
     // Before SQLite opens the file: closing any descriptor of it would drop the locks that SQLite holds on it.
     const isWhole = inspect(file)
@@ -125,78 +125,10 @@ const resolve = (filename: string): string => {
 }
 
 // -----------------------------------------------------------------------------
-// one process per file
-// -----------------------------------------------------------------------------
-
-/** Says in words who holds the file, for people. Nothing is decided by it, since pids lie in containers. */
-const holderFile = (file: string) => `${file}.holder`
-
-/**
- * An exclusive transaction that is never ended, on a database beside the file:
- * a second store fails at once, in another process or in this one, and the
- * operating system frees it with the process, however that ends.
- */
-const lock = (file: string): () => void => {
-  const lockFile = `${file}.lock`
-  let db: DatabaseSync | undefined
-  try {
-    create(lockFile)
-    db = new DatabaseSync(lockFile, { timeout: 0 })
-    db.exec("BEGIN EXCLUSIVE")
-  } catch (cause) {
-    db?.close()
-    throw Errors.isBusy(cause) ? inUse(file, cause) : Errors.fromCause(file, cause)
-  }
-  const held = db
-  try {
-    Fs.writeFileSync(
-      holderFile(file),
-      `process ${process.pid} on ${Os.hostname()} since ${new Date().toISOString()}\n`
-    )
-  } catch {
-    // The name is a courtesy; the lock holds without it.
-  }
-  return () => {
-    try {
-      Fs.rmSync(holderFile(file), { force: true })
-    } finally {
-      held.close()
-    }
-  }
-}
-
-const inUse = (file: string, cause: unknown): StoreError => {
-  let who = "another process"
-  try {
-    who = Fs.readFileSync(holderFile(file), "utf8").trim() || who
-  } catch {
-    // Not written yet, or gone.
-  }
-  return new StoreError({
-    reason: "InUse",
-    message: `${file} is in use by ${who}. One process at a time may hold it: stop that one, or set another filename.`,
-    cause
-  })
-}
-
-// -----------------------------------------------------------------------------
 // is it ours, is it whole
 // -----------------------------------------------------------------------------
 
 const magic = "SQLite format 3\0"
-
-/**
- * The store holds session ids and keys: its file is for this user only. SQLite
- * gives `-wal` and `-shm` the same mode. A file that exists is not even opened:
- * closing it would drop the locks that another store in this process has on it.
- */
-const create = (file: string): void => {
-  try {
-    Fs.closeSync(Fs.openSync(file, "wx", 0o600))
-  } catch (cause) {
-    if (!Errors.isErrno(cause, "EEXIST")) throw cause
-  }
-}
 
 /**
  * Looks at the file as it lies on disk. False when its size contradicts its
@@ -209,7 +141,8 @@ const inspect = (file: string): boolean => {
   if (size === 0) {
     // SQLite would delete the log, and with it whatever was not yet copied into the file.
     if (logSize > 0) throw Errors.corrupt(file, "it is empty or gone, but its -wal file holds data")
-    create(file)
+    // The store holds session ids and keys; SQLite gives `-wal` and `-shm` the mode of the file.
+    FileLock.create(file)
     return true
   }
   // SQLite opens a file that it cannot write, and fails at the first write.

@@ -7,10 +7,19 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { gunzipSync } from "node:zlib"
-import { root } from "../tools.ts"
-import { folder, installed, load, rbt } from "./tools.ts"
+import { find } from "../../src/reboot/internal/installation.ts"
+import { environment, root } from "../tools.ts"
+
+const folder = join(root, "reboot")
+
+const installation = find({ reboot: folder, directory: root })
+if (installation instanceof Error) {
+  console.error(installation.message)
+  process.exit(1)
+}
 
 /** As the flag `generate --nodejs` of `.rbtrc` says. */
 const scratch = join(root, ".artifacts", "reboot", "generated")
@@ -22,7 +31,7 @@ const wanted = "effmcp/**/*.ts"
 /** What is used of the esbuild that Reboot brings along. */
 const esbuild: {
   readonly transform: (code: string, options: Readonly<Record<string, string>>) => Promise<{ readonly code: string }>
-} = load("esbuild")
+} = createRequire(installation.packageUrl)("esbuild")
 
 /** Types go: the package `@reboot-dev/reboot`, which they name, is not there when our code is checked. */
 const toJavaScript = async (code: string): Promise<string> => {
@@ -40,8 +49,7 @@ const unpacked = (code: string): string =>
 const generate = async (): Promise<ReadonlyMap<string, string>> => {
   rmSync(scratch, { recursive: true, force: true })
   mkdirSync(scratch, { recursive: true })
-  const { environment, program } = rbt(installed())
-  const child = spawn(program, ["generate"], { cwd: root, env: environment, stdio: ["ignore", "inherit", "inherit"] })
+  const child = spawn(join(folder, "bin", "rbt"), ["generate"], { cwd: root, env: environment, stdio: "inherit" })
   const [code] = await once(child, "exit")
   if (code !== 0) throw new Error(`rbt generate ended with ${code}`)
   const files = new Map<string, string>()

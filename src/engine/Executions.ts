@@ -49,7 +49,7 @@ export interface Details {
   readonly recoveries: number
   /** The timers that have not fired, by name: milliseconds since the epoch. */
   readonly timers: ReadonlyMap<string, number>
-  /** JSON text. */
+  /** JSON text; `""` where the store has dropped it, with the steps of the timeline, from an execution that is complete. */
   readonly payload: string
   /** JSON text; see `ToolCall.Result` for calls. */
   readonly result: string | undefined

@@ -259,7 +259,8 @@ export const layer: Layer.Layer<
   const storedProgressToken = Effect.fnUntraced(function*(record: StreamRecord) {
     if (record.execution === undefined) return undefined
     const execution = yield* store.execution(record.execution)
-    return Option.isNone(execution)
+    // of one that is complete the store may have dropped what was asked
+    return Option.isNone(execution) || execution.value.result !== undefined
       ? undefined
       : progressTokenOf(ToolCall.decodePayload(execution.value.payload).request.params)
   })

@@ -317,9 +317,10 @@ export interface Resume {
 
 /**
  * The result; the execution never runs again, its timers are gone. A parent
- * gets the result as its signal `child/<id>`, in the same breath. Outcome:
- * `Stands` with the result that stands, `Completed` when it was forgotten, or
- * `Missing`.
+ * gets the result as its signal `child/<id>`, in the same breath. A backend may
+ * drop what only a run needs: its payload (which then reads as `""`), all its
+ * steps, all its signals. Outcome: `Stands` with the result that stands,
+ * `Completed` when it was forgotten, or `Missing`.
  *
  * @category models
  * @since 0.1.0
@@ -593,10 +594,29 @@ export interface Driver {
 }
 
 /**
+ * See `Store.role`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Role = "owner" | "host" | "front"
+
+/**
  * @category services
  * @since 0.1.0
  */
 export class Store extends Context.Service<Store, {
+  /**
+   * What this process is among those that have the store. Default `owner`.
+   *
+   * - `owner`: the only one.
+   * - `host`: one of several; it runs what is given to it.
+   * - `front`: one of several; it runs nothing. `drive` returns a driver that
+   *   never has work, and an execution that is started here runs in a host.
+   *
+   * Where it is not the owner, what it remembers of the store may be old.
+   */
+  readonly role?: Role | undefined
   /**
    * Applies the writes in order; they are durable when it returns, with one
    * outcome for each. Not atomic on every backend: after a crash a prefix may

@@ -16,7 +16,7 @@ import type { Settled } from "../../src/testing/FaultStore.ts"
 import * as Audit from "../../src/testing/internal/audit.ts"
 import * as Ledger from "../../src/testing/internal/auditLedger.ts"
 import * as AuditSqlite from "../../src/testing/internal/auditSqlite.ts"
-import { ask, type Change, correct, diskThat, found, mail, over, program } from "./program.ts"
+import { ask, type Change, correct, diskThat, found, mail, over, program, step } from "./program.ts"
 
 /** What is said of a store that behaves like this. */
 const saidOf = (change: Change) =>
@@ -144,6 +144,20 @@ describe("the audit of a disk", () => {
         yield* saidOf(completed(() => ({ parked: { state: "waiting", reason: undefined } }))),
         "is complete, and parked"
       )
+    }), 30_000)
+
+  it.live("knows what a store may drop when an execution is complete", () =>
+    Effect.gen(function*() {
+      const drops = completed(() => ({ payload: "", steps: [], signals: [] }))
+      const asks = program((world) =>
+        Effect.flatMap(ask("1 minute"), ({ _tag }) => Effect.as(step(world, "first"), _tag))
+      )
+      const wakes = { ...asks, answer: () => Effect.delay(asks.answer(), "2 minutes") }
+      for (const run of [program(correct), asks, wakes]) {
+        const kept = yield* CrashTest.run({ ...run, crashes: "crash@20000ms" })
+        const dropped = yield* CrashTest.run({ ...run, disk: diskThat(drops), crashes: "crash@20000ms" })
+        assert.deepStrictEqual(dropped.excuses, kept.excuses)
+      }
     }), 30_000)
 
   it.live(

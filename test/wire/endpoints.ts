@@ -2,8 +2,8 @@
  * The same registrations behind three endpoints: Effect's own server, and ours
  * with the toolkits registered either way.
  */
-import { Effect, Layer, References, type Scope } from "effect"
-import { DurableMcp, Limits, MemoryStore } from "effect-durable-mcp"
+import { Effect, Layer, Option, References, type Scope } from "effect"
+import { DurableMcp, Limits, MemoryStore, Store } from "effect-durable-mcp"
 import { McpProtocol, McpServer } from "effect/ai"
 import { HttpRouter } from "effect/http"
 import type { Register } from "../protocol/fixture.ts"
@@ -63,11 +63,27 @@ export const ours = (registrations: Registrations, name: keyof typeof registers)
     `ours, ${name}`,
     DurableMcp.layerHttp({ ...info, registrations: registrations(registers[name]) }).pipe(
       Layer.provide([
-        MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }),
+        stores[name].pipe(Layer.provide(MemoryStore.layerWith({ disk: MemoryStore.makeDisk() }))),
         Layer.succeed(Limits.StoredHeaders)(["x-user"])
       ])
     )
   )
+
+/** The store as it is, and one that drops all that it may drop of an execution that is complete. */
+const stores = {
+  "McpServer.toolkit": Layer.effect(Store.Store)(Store.Store),
+  "DurableMcp.toolkit": Layer.effect(Store.Store)(Effect.map(Store.Store, (store) =>
+    Store.Store.of({
+      ...store,
+      execution: (id) =>
+        Effect.map(
+          store.execution(id),
+          Option.map((record) =>
+            record.result === undefined ? record : { ...record, payload: "", steps: [], signals: [] }
+          )
+        )
+    })))
+}
 
 const registers = { "McpServer.toolkit": McpServer.toolkit, "DurableMcp.toolkit": DurableMcp.toolkit }
 

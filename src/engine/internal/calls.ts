@@ -14,6 +14,7 @@ import type { Dispatch } from "../Dispatch.ts"
 import * as ToolCall from "../ToolCall.ts"
 import type { Wire } from "../Wire.ts"
 import * as Asked from "./asked.ts"
+import type { Opening } from "./Journal.ts"
 import type { Runs } from "./Runs.ts"
 
 const rejected = (reason: CallRejected["reason"], message: string): CallRejected =>
@@ -34,35 +35,22 @@ export const make = (options: {
 
   const begin = (call: Call): Effect.Effect<Accepted, CallRejected | StoreError> =>
     Effect.gen(function*() {
-      const { digest, id, request } = call
+      const { id, request } = call
       if (runs.get(id) !== undefined) {
         return yield* start(call)
       }
       // From the question above to the launch nothing yields: one run of an id.
-      const { principal, session } = request.profile
       const startedAt = runs.env.clock.currentTimeMillisUnsafe()
+      const opening = openingOf(call, startedAt)
+      if (store.role === "front") {
+        return yield* relay(call, opening)
+      }
       const run = runs.launch({
         id,
         startedAt,
         program: ToolCall.program(dispatch, request),
         peer: { request, wire },
-        opening: {
-          stream: {
-            _tag: "OpenStream",
-            stream: id,
-            session,
-            principal,
-            requestDigest: digest,
-            version: request.version,
-            execution: id
-          },
-          execution: () => ({
-            _tag: "StartExecution",
-            id,
-            workflow: ToolCall.workflow._tag,
-            payload: ToolCall.encodePayload({ startedAt, request })
-          })
-        }
+        opening
       })
       if (!run.journal.isBegun) {
         // The handler gets one turn to finish, or to do something durable.
@@ -72,6 +60,20 @@ export const make = (options: {
         }
       }
       return { stream: id, token: yield* Deferred.await(run.journal.accepted), joined: false }
+    })
+
+  /** Puts the call on disk for another process to run. */
+  const relay = (call: Call, opening: Opening): Effect.Effect<Accepted, CallRejected | StoreError> =>
+    Effect.gen(function*() {
+      const [opened] = yield* store.commit([opening.stream, opening.execution()])
+      if (opened?._tag !== "Opened") {
+        return yield* Effect.die(new Error("OpenStream must have the outcome Opened"))
+      }
+      // Another process may have opened it since it was looked for.
+      if (opened.requestDigest !== call.digest) {
+        return yield* conflict
+      }
+      return { stream: call.id, token: opened.token, joined: !opened.fresh }
     })
 
   const start = (call: Call): Effect.Effect<Accepted, CallRejected | StoreError> =>
@@ -120,11 +122,33 @@ export const make = (options: {
       const parsed = Asked.parseWireId(wireId)
       const record = parsed === undefined ? undefined : Option.getOrUndefined(yield* store.execution(parsed.execution))
       const step = record?.steps.find(({ key, kind }) => kind === Asked.kind && key === parsed!.key)
-      if (record === undefined || step === undefined || record.workflow !== ToolCall.workflow._tag) {
+      if (
+        record === undefined || step === undefined || record.payload === "" ||
+        record.workflow !== ToolCall.workflow._tag
+      ) {
         return undefined
       }
       const asked = Asked.parseAsked(step.exit)
       return asked.text === undefined ? undefined : { record, path: step.name, asked, request: requestOf(record) }
+    })
+
+  /**
+   * Whether the question is one of a call of this peer's that is over, and the
+   * store has dropped what it had asked: an answer comes too late in any case.
+   */
+  const isOver = (asked: {
+    readonly wireId: string
+    readonly session: string | undefined
+    readonly principal: string
+  }): Effect.Effect<boolean, StoreError> =>
+    Effect.gen(function*() {
+      const id = Asked.parseWireId(asked.wireId)?.execution
+      const record = id === undefined ? undefined : Option.getOrUndefined(yield* store.execution(id))
+      if (record?.result === undefined || record.payload !== "") {
+        return false
+      }
+      const stream = Option.getOrUndefined(yield* store.stream({ id: record.id }))
+      return stream?.session === asked.session && stream?.principal === asked.principal
     })
 
   const signal = (id: string, name: string, exit: string): Effect.Effect<void, StoreError> =>
@@ -143,6 +167,9 @@ export const make = (options: {
   }): Effect.Effect<"Accepted" | "Unknown", StoreError> =>
     Effect.gen(function*() {
       const question = yield* questionOf(options.wireId)
+      if (question === undefined && (yield* isOver(options))) {
+        return "Accepted"
+      }
       const profile = question?.request.profile
       if (question === undefined || profile?.session !== options.session || profile?.principal !== options.principal) {
         return "Unknown"
@@ -179,5 +206,24 @@ export const make = (options: {
     inFlight: (session) => runs.inFlight(session)
   }
 }
+
+/** What puts a call on disk. */
+const openingOf = ({ digest, id, request }: Call, startedAt: number): Opening => ({
+  stream: {
+    _tag: "OpenStream",
+    stream: id,
+    session: request.profile.session,
+    principal: request.profile.principal,
+    requestDigest: digest,
+    version: request.version,
+    execution: id
+  },
+  execution: () => ({
+    _tag: "StartExecution",
+    id,
+    workflow: ToolCall.workflow._tag,
+    payload: ToolCall.encodePayload({ startedAt, request })
+  })
+})
 
 const requestOf = (record: ExecutionRecord) => ToolCall.decodePayload(record.payload).request

@@ -40,7 +40,7 @@ export interface Clocks {
 }
 
 /** Reads the whole disk. @internal */
-export const read = (store: Store["Service"], ledger: Ledger): Effect.Effect<Disk, StoreError> =>
+export const read = (store: Store["Service"], ledger: Ledger, clocks: Clocks): Effect.Effect<Disk, StoreError> =>
   Effect.gen(function*() {
     const keys = new Map<string, string>()
     for (const key of ledger.facts.keys()) {
@@ -70,11 +70,55 @@ export const read = (store: Store["Service"], ledger: Ledger): Effect.Effect<Dis
     for (const { id } of yield* Stream.runCollect(store.list({}))) {
       const found = yield* store.execution(id)
       if (Option.isSome(found)) {
-        executions.push(found.value)
+        executions.push(withDropped(found.value, ledger, clocks))
       }
     }
     return { keys, sessions, streams, executions }
   })
+
+/** Facts of one kind that are known to stand, in the order in which they became known. */
+const standing = (ledger: Ledger, kind: string, id: string) => {
+  const prefix = keyOf(kind, id, "")
+  return Array.from(ledger.facts)
+    .flatMap(([key, { claims, stands, told }]) =>
+      key.startsWith(prefix) && stands !== undefined ? [{ name: key.slice(prefix.length), claims, stands, told }] : []
+    )
+    .sort((a, b) => a.told - b.told)
+}
+
+/**
+ * With what a store may drop of an execution that is complete, as the ledger
+ * remembers it. Signals that the driver wrote are those of timers that were due.
+ */
+const withDropped = (record: ExecutionRecord, ledger: Ledger, { latest, wereSetBack }: Clocks): ExecutionRecord => {
+  const { completedAt, id } = record
+  if (completedAt === undefined) {
+    return record
+  }
+  const [, payload] = JSON.parse(ledger.facts.get(keyOf("execution", id))?.stands ?? "[]")
+  const steps = (): ExecutionRecord["steps"] =>
+    standing(ledger, "step", id).map(({ name, stands }) => {
+      const [key, kind, root, version, exit] = JSON.parse(stands)
+      return { name, key, kind, root, version, exit, recordedAt: 0 }
+    })
+  const signals = (): ExecutionRecord["signals"] => {
+    const written = standing(ledger, "signal", id).map(({ name, stands }) => ({ name, exit: stands, recordedAt: 0 }))
+    const names = new Set(written.map(({ name }) => name))
+    const end = wereSetBack ? latest : completedAt
+    const fired = standing(ledger, "timer", id).flatMap(({ claims, name, stands }) =>
+      Number(stands) <= end && !names.has(name)
+        ? [{ name, exit: claims.get(stands) ?? "", recordedAt: Number(stands) }]
+        : []
+    )
+    return [...written, ...fired]
+  }
+  return {
+    ...record,
+    payload: record.payload === "" && typeof payload === "string" ? payload : record.payload,
+    steps: record.steps.length === 0 ? steps() : record.steps,
+    signals: record.signals.length === 0 ? signals() : record.signals
+  }
+}
 
 /** What is wrong with the disk. @internal */
 export const compare = (disk: Disk, ledger: Ledger, clocks: Clocks): ReadonlyArray<string> => {

@@ -152,7 +152,7 @@ export const make = (options: {
     store: Store["Service"],
     check: Check = Effect.succeed([])
   ): Effect.Effect<Audit.Disk, StoreError> =>
-    Effect.zipWith(check, Audit.read(store, ledger), (wrong, disk) => {
+    Effect.zipWith(check, Audit.read(store, ledger, clocks()), (wrong, disk) => {
       violationsOnce([...wrong, ...Audit.compare(disk, ledger, clocks())])
       return disk
     })
@@ -219,7 +219,7 @@ export const make = (options: {
     opened: (store, check) => Effect.map(audit(store, check), () => ledger.forgetClaims()),
     isAtRest: (store) =>
       Effect.map(
-        Audit.read(store, ledger),
+        Audit.read(store, ledger, clocks()),
         ({ executions }) =>
           executions.every(({ parked, result, timers }) =>
             result !== undefined || parked?.state === "stuck" ||

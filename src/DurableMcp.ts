@@ -141,6 +141,29 @@ export const layerHttp: <RA = never, RE = never, RR = never>(
   )
 
 /**
+ * The server without a transport: runs what other processes take from clients.
+ *
+ * **When to use**
+ *
+ * In a process that hosts handlers for fronts (`RebootApplication.run`). The
+ * fronts serve the same registrations with `layerHttp`, over the same store.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerHost: <RA = never, RE = never, RR = never>(
+  options: ServerOptions<RA, RE, RR>
+) => Layer.Layer<
+  McpServer.McpServer,
+  RE,
+  Store | Services<RR> | Requests<RR, Provided>
+> = (options: ServerOptions<any, any, any>): Layer.Layer<McpServer.McpServer, any, any> =>
+  Layer.fresh(Driver.layer).pipe(
+    Layer.provide(core(options)),
+    Layer.provideMerge(Layer.fresh(McpServer.McpServer.layer))
+  )
+
+/**
  * Ends a question that `Durable.elicitUrl` asked: what the user was sent to do
  * is done. Unknown and finished ids are ignored. Returns when that is stored: waits
  * for a disk that fails, and dies when this process has lost the store.

@@ -145,6 +145,13 @@ const decodeUris = Schema.decodeSync(Schema.fromJsonString(Schema.Array(Schema.S
 const maxNegotiations = 256
 const maxNegotiationSize = 4_096
 
+/**
+ * How old the census of a shared store may be, in milliseconds: where it only
+ * limits, and where somebody waits to be told.
+ */
+const openSessionsAge = 5 * 60_000
+const subscribersAge = 1_000
+
 /** S-S2; anything else cannot be an id of ours. */
 const isVisibleAscii = (id: string): boolean => /^[\x21-\x7e]{1,128}$/.test(id)
 
@@ -160,10 +167,14 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
   const cacheTimeout = Duration.toMillis(yield* Limits.CacheTimeout)
   const touchInterval = idleTimeout / 4
 
+  /** Other processes write too: then a session is asked for each time, of a store that knows what has changed. */
+  const isShared = (store.role ?? "owner") !== "owner"
+
   const entries = new Map<string, Entry>()
   // Grows with each end: a load that began before it must not put what it read into memory.
   let ends = 0
   let census: Census | undefined
+  let countedAt = 0
   const censusLock = Semaphore.makeUnsafe(1)
 
   // The sessions of one client program negotiate the same, and share it.
@@ -210,8 +221,21 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
 
   const entryOf = (id: string): Effect.Effect<Entry | undefined, StoreError> => {
     const entry = entries.get(id)
-    return entry === undefined ? load(id) : Effect.succeed(entry)
+    return entry === undefined ? load(id) : isShared ? refresh(entry) : Effect.succeed(entry)
   }
+
+  const refresh = (entry: Entry): Effect.Effect<Entry | undefined, StoreError> =>
+    Effect.map(store.session(entry.session.id), (record) => {
+      if (Option.isNone(record) || record.value.ended) {
+        ends++
+        entries.delete(entry.session.id)
+        return undefined
+      }
+      const { [Fact.touched]: touched, ...facts } = Object.fromEntries(record.value.facts)
+      entry.facts = facts
+      entry.touchedAt = Math.max(entry.touchedAt, Number(touched ?? 0))
+      return entry
+    })
 
   const use = (entry: Entry): Effect.Effect<void, StoreError> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
@@ -247,20 +271,25 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
     }
   }
 
-  // Read at first need, not at start; `open` and `end` wait for it, so that it misses none.
-  const counted: Effect.Effect<Census, StoreError> = censusLock.withPermit(Effect.suspend(() => {
-    if (census !== undefined) return Effect.succeed(census)
-    const fresh: Census = { openByPrincipal: new Map(), subscribersByUri: new Map() }
-    return store.sessions({ ended: false }).pipe(
-      Stream.runForEach((record) =>
-        Effect.sync(() => {
-          count(fresh, record.principal, 1)
-          subscribe(fresh, record.id, undefined, record.facts.get(Fact.subscriptions))
+  // Read at first need, not at start; `open` and `end` wait for it, so that it misses none. What other processes open
+  // and end is missed: a shared store is read again when the census is older than `maxAge` milliseconds.
+  const counted = (maxAge: number): Effect.Effect<Census, StoreError> =>
+    censusLock.withPermit(Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      if (census !== undefined && !(isShared && now - countedAt > maxAge)) return Effect.succeed(census)
+      const fresh: Census = { openByPrincipal: new Map(), subscribersByUri: new Map() }
+      return store.sessions({ ended: false }).pipe(
+        Stream.runForEach((record) =>
+          Effect.sync(() => {
+            count(fresh, record.principal, 1)
+            subscribe(fresh, record.id, undefined, record.facts.get(Fact.subscriptions))
+          })
+        ),
+        Effect.map(() => {
+          countedAt = now
+          return census = fresh
         })
-      ),
-      Effect.map(() => census = fresh)
-    )
-  }))
+      )
+    }))
 
   const locked = <A, E>(entry: Entry, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
@@ -284,7 +313,7 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
 
   return Sessions.of({
     open: Effect.fnUntraced(function*({ negotiated, principal }) {
-      const census = yield* counted
+      const census = yield* counted(openSessionsAge)
       if ((census.openByPrincipal.get(principal) ?? 0) >= openLimit) {
         return yield* new TooManySessions({ limit: openLimit })
       }
@@ -310,7 +339,7 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
     fact: (id, name) => Effect.map(entryOf(id), (entry) => entry?.facts[name]),
 
     update: Effect.fnUntraced(function*(id, name, f) {
-      if (name === Fact.subscriptions) yield* counted
+      if (name === Fact.subscriptions) yield* counted(Infinity)
       const entry = yield* entryOf(id)
       if (entry === undefined) return false
       return yield* locked(
@@ -362,10 +391,11 @@ export const make: Effect.Effect<Sessions["Service"], never, Store | Ids | Scope
 
     touch: (id) => Effect.flatMap(entryOf(id), (entry) => entry === undefined ? Effect.void : use(entry)),
 
-    subscribers: (uri) => Effect.map(counted, (census) => Array.from(census.subscribersByUri.get(uri) ?? [])),
+    subscribers: (uri) =>
+      Effect.map(counted(subscribersAge), (census) => Array.from(census.subscribersByUri.get(uri) ?? [])),
 
     end: Effect.fnUntraced(function*(id) {
-      const census = yield* counted
+      const census = yield* counted(Infinity)
       const entry = yield* entryOf(id)
       if (entry === undefined) return false
       const [outcome] = yield* locked(entry, store.commit([{ _tag: "EndSession", id }]))

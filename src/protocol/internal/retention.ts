@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { Calls } from "../../engine/Calls.ts"
 import { EventLog } from "../../session/EventLog.ts"
 import * as Limits from "../../session/Limits.ts"
+import { Outbox } from "../../session/Outbox.ts"
 import { Sessions } from "../../session/Sessions.ts"
 import { type ExecutionSummary, Store } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
@@ -31,10 +32,15 @@ export interface Retention {
  *
  * @internal
  */
-export const make: Effect.Effect<Retention, never, Store | Sessions | EventLog | Calls | Scope.Scope> = Effect.gen(
+export const make: Effect.Effect<
+  Retention,
+  never,
+  Store | Sessions | Outbox | EventLog | Calls | Scope.Scope
+> = Effect.gen(
   function*() {
     const store = yield* Store
     const sessions = yield* Sessions
+    const outbox = yield* Outbox
     const eventLog = yield* EventLog
     const calls = yield* Calls
     const idleTimeout = Duration.toMillis(yield* Limits.IdleTimeout)
@@ -93,7 +99,12 @@ export const make: Effect.Effect<Retention, never, Store | Sessions | EventLog |
       yield* forgetCalls(now)
     })
 
-    yield* sweep.pipe(
+    // A front only says which sessions are in use here; hosts sweep.
+    const touchReaders = Effect.suspend(() =>
+      Effect.forEach(outbox.readers(), (session) => sessions.touch(session), { discard: true })
+    )
+
+    yield* (store.role === "front" ? touchReaders : sweep).pipe(
       Effect.catchCause((cause) => Effect.logWarning("What has expired was not removed", cause)),
       Effect.andThen(Effect.sleep(interval)),
       Effect.forever,

@@ -15,12 +15,8 @@ import { hash } from "node:crypto"
  */
 export const maxLength = 128
 
-/**
- * Longest namespace.
- *
- * @internal
- */
-export const maxNamespaceLength = 32
+/** Longest namespace, and longest id that stays as it is: together less than `maxLength`. */
+const longest = { namespace: 32, id: 64 }
 
 const plain = /^[A-Za-z0-9._-]+$/
 const stateId = /^([A-Za-z0-9._-]{1,32}~)?~?[A-Za-z0-9._-]+$/
@@ -34,7 +30,7 @@ const stateId = /^([A-Za-z0-9._-]{1,32}~)?~?[A-Za-z0-9._-]+$/
  */
 export const make = (id: string, namespace = ""): string => {
   const prefix = namespace === "" ? "" : `${namespace}~`
-  return plain.test(id) && prefix.length + id.length <= maxLength
+  return plain.test(id) && id.length <= longest.id
     ? `${prefix}${id}`
     : `${prefix}~${hash("sha256", id, "base64url")}`
 }
@@ -52,4 +48,4 @@ export const isStateId = (id: string): boolean => id.length <= maxLength && stat
  * @internal
  */
 export const isNamespace = (namespace: string): boolean =>
-  namespace === "" || (namespace.length <= maxNamespaceLength && plain.test(namespace))
+  namespace === "" || (namespace.length <= longest.namespace && plain.test(namespace))

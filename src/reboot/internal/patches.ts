@@ -1,5 +1,6 @@
 /**
- * All that is changed in Reboot's private parts, in this one file. Each patch
+ * All that is changed in Reboot's private parts, in this file and, where Reboot
+ * has several processes, in `servedPatches.ts`. Each patch
  * first makes sure that it meets version 1.0.4 and what it replaces; if not,
  * Reboot is not started.
  *
@@ -47,7 +48,8 @@ except BaseException as error:
     os.environ["${answer}"] = f"{type(error).__name__}: {error}"
 `
 
-const wheel = `
+/** @internal */
+export const wheel = `
 import importlib.metadata
 found = importlib.metadata.version("reboot")
 if found != "${version}":
@@ -125,7 +127,7 @@ _set(grpc.aio, "insecure_channel", insecure_channel)
  * overwritten in memory with a path of the same length, relative to the working
  * directory at that moment, which the opening sets.
  */
-const database = `
+export const databaseSocket = `
 import ctypes, mmap, reboot.server.database as database
 literal, socket = b"0.0.0.0:", b"unix:./s"
 maps = [line.split() for line in open("/proc/self/maps") if line.rstrip().endswith("/libdatabase_native.so")]
@@ -154,6 +156,10 @@ for line in maps:
         break
 else:
     raise Exception("the address of libdatabase_native.so is not mapped")
+`
+
+const database = `
+${databaseSocket}
 _set(database.DatabaseServer, "address", property(lambda self: "127.0.0.1:0"))
 `
 
@@ -169,7 +175,7 @@ _set(react.ReactServicer, "stop", stop)
 `
 
 /** Reboot walks along up to 16,384 shards on each call, a third of what a write costs. */
-const shards = `
+export const shards = `
 import bisect, hashlib, reboot.aio.placement as placement
 client = placement.PlanOnlyPlacementClient
 if "_shard_list_by_application" not in client.shard_for_actor.__code__.co_names:
@@ -187,7 +193,7 @@ _set(client, "shard_for_actor", shard_for_actor)
 `
 
 /** That a state was never written is no news: we read what may not be there. */
-const logging = `
+export const logging = `
 import log.log
 class Expected:
     def filter(self, record):
@@ -215,7 +221,7 @@ tests.effect_durable_mcp = Opening
 `
 
 /** A JSON string is a Python string. */
-const python = (text: string): string => JSON.stringify(text)
+export const python = (text: string): string => JSON.stringify(text)
 
 // -----------------------------------------------------------------------------
 // JavaScript
@@ -239,7 +245,12 @@ const expectOk = (what: string): void => {
   }
 }
 
-const importPy = (loaded: Loaded, module: string, source: string, what: string): void => {
+/**
+ * Runs Python, once for each `module`. Throws when it failed.
+ *
+ * @internal
+ */
+export const importPy = (loaded: Loaded, module: string, source: string, what: string): void => {
   delete process.env[answer]
   loaded.library.reboot_native.importPy(module, Zlib.gzipSync(attempt(source)).toString("base64"))
   expectOk(what)
@@ -252,10 +263,7 @@ const importPy = (loaded: Loaded, module: string, source: string, what: string):
  * @internal
  */
 export const apply = (loaded: Loaded): void => {
-  const found: unknown = loaded.require("@reboot-dev/reboot/package.json").version
-  if (found !== version) {
-    throw new Error(`the npm package @reboot-dev/reboot is version ${String(found)}, expected ${version}`)
-  }
+  checkPackage(loaded)
   importPy(
     loaded,
     "effect_durable_mcp.patches",
@@ -263,6 +271,14 @@ export const apply = (loaded: Loaded): void => {
     "Reboot cannot be patched"
   )
   patchExpress(loaded)
+}
+
+/** @internal */
+export const checkPackage = (loaded: Loaded): void => {
+  const found: unknown = loaded.require("@reboot-dev/reboot/package.json").version
+  if (found !== version) {
+    throw new Error(`the npm package @reboot-dev/reboot is version ${String(found)}, expected ${version}`)
+  }
 }
 
 /** Each application starts an HTTP server. It listens nowhere: we serve nothing with it. */

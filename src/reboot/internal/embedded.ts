@@ -21,7 +21,6 @@ import type { Installation } from "./installation.ts"
 import { messageOf, within } from "./limits.ts"
 import * as Patches from "./patches.ts"
 import * as Process from "./process.ts"
-import type { Machines } from "./servicers.ts"
 
 /** @internal */
 export interface Options {
@@ -30,7 +29,6 @@ export interface Options {
   /** Made when it does not exist. */
   readonly stateDirectory: string
   readonly installation: Installation
-  readonly machines: Machines
   /** Reboot runs each method twice, to find effects that a repeat would show. Default false. */
   readonly effectValidation?: boolean | undefined
   /** For each read and write. Default 10 s. */
@@ -53,7 +51,7 @@ export const make = Effect.fnUntraced(function*(
   const secret = Crypto.randomBytes(32).toString("base64url")
   const hosted = Hosted.make({
     loaded,
-    machines: options.machines,
+    role: "owner",
     secret,
     callTimeout: options.callTimeout ?? "10 seconds"
   })

@@ -16,6 +16,7 @@ import type { readers, tasks, writers } from "./methods.ts"
 export interface MethodContext {
   readonly stateId: string
   readonly callerBearerToken: string | null
+  readonly cookie: string | null
   /** Reboot takes the call back. */
   readonly cancelled: Promise<void>
 }

@@ -77,7 +77,10 @@ export const load = (installation: Installation): Effect.Effect<Generated.Loaded
     }
     held.loaded ??= { packageFolder, result: loadAndPatch(installation) }
     const { result } = held.loaded
-    return Effect.tryPromise({ try: () => result, catch: (cause) => failed({ what: "be loaded", advice: setup }, cause) })
+    return Effect.tryPromise({
+      try: () => result,
+      catch: (cause) => failed({ what: "be loaded", advice: setup }, cause)
+    })
   })
 
 const loadAndPatch = async (installation: Installation): Promise<Generated.Loaded> => {

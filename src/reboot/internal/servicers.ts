@@ -16,10 +16,8 @@ import type {
   Servicer,
   Writer
 } from "./generated.ts"
+import { machines } from "./machines.ts"
 import { hasTasks, lower, readers, stateTypes, tasks, writers } from "./methods.ts"
-
-/** @internal */
-export type Machines = { readonly [T in StateType]: Machine<T> }
 
 /**
  * A write as the servicer of the state sees it.
@@ -30,21 +28,19 @@ export interface Incoming<T extends StateType> {
   readonly request: States[T]["request"]
   /**
    * The new state is computed. It is not durable yet and never becomes so when
-   * the write is refused or fails. May be called twice (effect validation).
+   * the write fails. May be called twice (effect validation). What the caller is
+   * answered.
    */
-  readonly applied: (state: States[T]["state"], response: States[T]["response"]) => void
+  readonly applied: (state: States[T]["state"], response: States[T]["response"]) => string
 }
 
 /** @internal */
 export interface Options {
   readonly loaded: Loaded
-  readonly machines: Machines
   /** Whoever does not show it gets nothing. */
   readonly secret: string
   /** What the text of a request says; undefined refuses the write. */
-  readonly incoming: <T extends StateType>(type: T, id: string, text: string) => Incoming<T> | undefined
-  /** What the caller is answered. */
-  readonly answer: <T extends StateType>(type: T, text: string, response: States[T]["response"]) => string
+  readonly incoming: <T extends StateType>(type: T, text: string, context: MethodContext) => Incoming<T> | undefined
   /** Resolves when the task has ended. Rejects with an `Error`: Reboot begins it again. */
   readonly task: (type: TaskType, id: string, cancelled: Promise<void>) => Promise<void>
 }
@@ -61,23 +57,25 @@ const authorizerOf = ({ loaded, secret }: Options): () => AuthorizerRule => {
   const expected = digest(secret)
   const { Ok, PermissionDenied } = loaded.api.errors_pb
   const rule = loaded.library.allowIf({
-    all: [({ context }) =>
-      context.callerBearerToken !== null && Crypto.timingSafeEqual(digest(context.callerBearerToken), expected)
-        ? new Ok()
-        : new PermissionDenied()]
+    all: [
+      ({ context }) =>
+        context.callerBearerToken !== null && Crypto.timingSafeEqual(digest(context.callerBearerToken), expected)
+          ? new Ok()
+          : new PermissionDenied()
+    ]
   })
   return () => rule
 }
 
 const servicer = <T extends StateType>(type: T, options: Options, authorizer: () => AuthorizerRule): Servicer => {
   const generated: GeneratedType<T> = options.loaded.generated[type]
-  const machine: Machine<T> = options.machines[type]
+  const machine: Machine<T> = machines[type]
   const latest = latestStates(machine)
   const task = hasTasks(type) ? { type, method: lower(tasks[type]) } : undefined
 
   const write: Writer<T> = async (context, message, { request: text }) => {
     const id = context.stateId
-    const incoming = options.incoming(type, id, text)
+    const incoming = options.incoming(type, text, context)
     if (incoming === undefined) {
       return refuse(options.loaded, generated, type)
     }
@@ -86,8 +84,7 @@ const servicer = <T extends StateType>(type: T, options: Options, authorizer: ()
       await generated.ref(id).schedule()[task.method](context)
     }
     latest.set(id, applied.state)
-    incoming.applied(applied.state, applied.response)
-    return [applied.state, { response: options.answer(type, text, applied.response) }]
+    return [applied.state, { response: incoming.applied(applied.state, applied.response) }]
   }
 
   const read: Reader<T> = async (context, message) => ({

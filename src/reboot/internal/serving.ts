@@ -13,8 +13,8 @@ import type { Application, TaskType } from "./Application.ts"
 /** @internal */
 export interface Serving {
   /**
-   * Resolves when the task has ended; rejects when it died or Reboot took it
-   * back. Pending for as long as nobody serves.
+   * Resolves when the task has ended, or Reboot has taken it back and no longer
+   * listens; rejects when it died. Pending for as long as nobody serves.
    */
   readonly run: (type: TaskType, id: string, cancelled: Promise<void>) => Promise<void>
   readonly serve: Application["serve"]
@@ -61,7 +61,7 @@ export const make = (): Serving => {
         const takeBack = (): void => {
           if (task.fiber === undefined) leave(task)
           else task.fiber.interruptUnsafe()
-          reject(new Error(`Reboot took back the task of ${task.key}`))
+          resolve()
         }
         cancelled.then(takeBack, takeBack)
         enter(task)

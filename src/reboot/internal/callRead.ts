@@ -127,7 +127,7 @@ export const execution = (state: CallState, chunkText: ChunkText): ExecutionPart
     parent: head.parent,
     createdAt: head.createdAt,
     steps: listOf<StepText>(head.stepChunks, state.steps, chunkText).map(
-      ([name, key, kind, root, version, exit, recordedAt]) => ({
+      ([name, exit, recordedAt, key, kind, root, version]) => ({
         name,
         key,
         kind,
@@ -185,14 +185,24 @@ export const summary = (state: CallState): Store.ExecutionSummary | undefined =>
 }
 
 /**
+ * The result and who waits for it; undefined before there is one.
+ *
+ * @internal
+ */
+export const completed = (
+  state: CallState
+): { readonly parent: string | undefined; readonly result: Value } | undefined => {
+  const head = liveHead(state)
+  return head?.completedAt === undefined ? undefined : { parent: head.parent, result: body(state) }
+}
+
+/**
  * The exit of an old step or signal (`StandsInChunk`), from the text of its chunk.
  *
  * @internal
  */
-export const exitInChunk = (text: string, list: "steps" | "signals", index: number): Value => {
-  const entries = JSON.parse(text) as ReadonlyArray<StepText | SignalText>
-  return list === "steps" ? (entries[index] as StepText)[5] : (entries[index] as SignalText)[1]
-}
+export const exitInChunk = (text: string, index: number): Value =>
+  (JSON.parse(text) as ReadonlyArray<StepText | SignalText>)[index]![1]
 
 // -----------------------------------------------------------------------------
 // the stream
@@ -294,16 +304,28 @@ export const events = (state: CallState, afterSeq: number, limit: number, chunkT
 // -----------------------------------------------------------------------------
 
 /**
- * The text of the chunk that a spill of the oldest `count` entries needs.
+ * The text of the chunk that this spill needs; undefined where the state has
+ * gone on without it.
  *
  * @internal
  */
-export const spilled = (state: CallState, { count, list }: Pick<Spill, "list" | "count">): string =>
-  `[${state[list].slice(0, count).join(",")}]`
+export const spilled = (
+  state: CallState,
+  { after, count, list, nonce }: Omit<Spill, "_tag" | "chunk">
+): string | undefined => {
+  const execution = executionHead(state)
+  const [owner, old] = list === "events"
+    ? [streamHead(state), state.oldEvents]
+    : [execution, list === "steps" ? state.oldSteps : execution?.oldSignals ?? ""]
+  return owner?.nonce === nonce && oldCount(old) === after && state[list].length >= count
+    ? `[${state[list].slice(0, count).join(",")}]`
+    : undefined
+}
 
 /**
  * What listings have to know of the call: its task ends when these are in the
- * directory.
+ * directory. Stream and execution have one entry where they were created at one
+ * time, else one each, so that a listing can put either in its place.
  *
  * @internal
  */
@@ -314,14 +336,20 @@ export const directoryEntries = (state: CallState): ReadonlyArray<DirectoryEntry
   if (id === undefined) {
     return []
   }
-  const entries: Array<DirectoryEntry> = [{
-    _tag: "Call",
-    id,
-    createdAt: Math.min(execution?.createdAt ?? Infinity, stream?.createdAt ?? Infinity),
-    session: stream?.session,
-    workflow: execution?.workflow,
-    parent: execution?.parent
-  }]
+  const none = { stream: false, session: undefined, workflow: undefined, parent: undefined }
+  const ofStream = stream && { stream: true, session: stream.session }
+  const ofExecution = execution && { workflow: execution.workflow, parent: execution.parent }
+  const entries: Array<DirectoryEntry> = []
+  if (stream?.createdAt === execution?.createdAt) {
+    entries.push({ _tag: "Call", id, createdAt: stream!.createdAt, ...none, ...ofStream, ...ofExecution })
+  } else {
+    if (stream !== undefined) {
+      entries.push({ _tag: "Call", id, createdAt: stream.createdAt, ...none, ...ofStream })
+    }
+    if (execution !== undefined) {
+      entries.push({ _tag: "Call", id, createdAt: execution.createdAt, ...none, ...ofExecution })
+    }
+  }
   const isClosed = (stream === undefined || stream.closedAt !== undefined) &&
     (execution === undefined || execution.completedAt !== undefined)
   if (isClosed) {

@@ -43,7 +43,9 @@ type InState<W, Field extends keyof W = never> = facts.WithValue<W, Field, Value
 export interface Spill {
   readonly _tag: "Spill"
   readonly list: "steps" | "signals" | "events"
-  /** How many had been spilled before: a repeat changes nothing. */
+  /** Version of the state at which what has the list began: one that began anew has other entries. */
+  readonly nonce: number
+  /** How many were hashes before: a repeat changes nothing. */
   readonly after: number
   readonly count: number
   readonly chunk: string
@@ -86,7 +88,7 @@ export interface CallResponse {
     | { readonly state: Store.ExecutionSummary["state"]; readonly parent: string | undefined }
     | undefined
   /** What should be spilled now, so that the state stays small. */
-  readonly spill: { readonly list: Spill["list"]; readonly after: number; readonly count: number } | undefined
+  readonly spill: Omit<Spill, "_tag" | "chunk"> | undefined
 }
 
 /**
@@ -186,7 +188,7 @@ class Draft {
         if (this.execution !== undefined || this.stream?.forgotten === true) {
           return facts.made(false)
         }
-        this.execution = ExecutionDraft.start(write, this.lists, now)
+        this.execution = ExecutionDraft.start(write, this.lists, version, now)
         this.execution.opening = request.boot
         this.begun = true
         return facts.made(true)
@@ -201,9 +203,12 @@ class Draft {
         return this.spill(write)
       }
       case "Erase": {
-        const fresh = this.execution !== undefined || this.stream !== undefined
+        const keepStream = write.keepStream === true
+        const fresh = this.execution !== undefined || (this.stream !== undefined && !keepStream)
         this.execution = undefined
-        this.stream = undefined
+        if (!keepStream) {
+          this.stream = undefined
+        }
         this.emptied = true
         return facts.made(fresh)
       }
@@ -222,9 +227,13 @@ class Draft {
     return outcome
   }
 
-  private spill({ after, chunk, count, list }: Spill): facts.OutcomeOf<Held> {
+  private spill({ after, chunk, count, list, nonce }: Spill): facts.OutcomeOf<Held> {
+    const owner = list === "events" ? this.stream : this.execution
     const entries = list === "events" ? this.stream : this.execution?.[list]
-    if (entries === undefined || oldCount(entries.texts.old) !== after || entries.texts.texts.length < count) {
+    if (
+      entries === undefined || owner?.nonce !== nonce || oldCount(entries.texts.old) !== after ||
+      entries.texts.texts.length < count
+    ) {
       return facts.made(false)
     }
     entries.spill(count, chunk)
@@ -252,10 +261,11 @@ class Draft {
 
   get excess(): CallResponse["spill"] {
     for (const list of ["events", "steps", "signals"] as const) {
+      const owner = list === "events" ? this.stream : this.execution
       const texts = (list === "events" ? this.stream : this.execution?.[list])?.texts
       const count = texts === undefined ? 0 : excess(texts.texts)
-      if (texts !== undefined && count > 0) {
-        return { list, after: oldCount(texts.old), count }
+      if (owner !== undefined && texts !== undefined && count > 0) {
+        return { list, nonce: owner.nonce, after: oldCount(texts.old), count }
       }
     }
     return undefined

@@ -24,8 +24,8 @@ import type { Value } from "./value.ts"
 // shapes
 // -----------------------------------------------------------------------------
 
-/** `[name, key, kind, root, version, exit, recordedAt]` */
-export type StepText = readonly [string, string, string, 0 | 1, string, Value, number]
+/** `[name, exit, recordedAt, key, kind, root, version]` */
+export type StepText = readonly [string, Value, number, string, string, 0 | 1, string]
 
 /** `[name, exit, recordedAt]` */
 export type SignalText = readonly [string, Value, number]
@@ -45,6 +45,8 @@ export interface InChunk {
 /** @internal */
 export interface ExecutionHead {
   readonly id: string
+  /** Version of the state at which it began. */
+  readonly nonce: number
   readonly workflow: string
   readonly parent?: string | undefined
   readonly createdAt: number
@@ -66,6 +68,7 @@ export interface ExecutionHead {
 /** @internal */
 export interface StreamHead {
   readonly stream: string
+  /** Version of the state at which it began. */
   readonly nonce: number
   readonly session?: string | undefined
   readonly principal: string
@@ -283,9 +286,9 @@ class Entries<A, B extends A> implements facts.Entries<A, B> {
 
 const makeSteps = (state: CallState, chunks: ReadonlyArray<InChunk>) =>
   new Entries<{ readonly exit: Held }, facts.Step<Held>>(new Texts(state.steps, state.oldSteps), chunks, {
-    decode: (text) => ({ exit: (JSON.parse(text) as StepText)[5] }),
+    decode: (text) => ({ exit: (JSON.parse(text) as StepText)[1] }),
     encode: (name, { exit, key, kind, recordedAt, root, version }) =>
-      JSON.stringify([name, key, kind, root ? 1 : 0, version, valueOf(exit), recordedAt] satisfies StepText),
+      JSON.stringify([name, valueOf(exit), recordedAt, key, kind, root ? 1 : 0, version] satisfies StepText),
     decodeOld: (exit) => ({ exit })
   })
 
@@ -359,11 +362,13 @@ export class ExecutionDraft implements facts.Execution<Held> {
   static start(
     write: facts.WithValue<Store.StartExecution, "payload", Value>,
     state: CallState,
+    nonce: number,
     now: number
   ): ExecutionDraft {
     const { id, parent, payload, workflow } = write
     const head: ExecutionHead = {
       id,
+      nonce,
       workflow,
       parent,
       createdAt: now,
@@ -373,6 +378,10 @@ export class ExecutionDraft implements facts.Execution<Held> {
       oldSignals: ""
     }
     return new ExecutionDraft(head, JSON.stringify(payload), state)
+  }
+
+  get nonce(): number {
+    return this.head.nonce
   }
 
   get parent(): string | undefined {
@@ -401,6 +410,7 @@ export class ExecutionDraft implements facts.Execution<Held> {
   encode(): string {
     const head: ExecutionHead = {
       id: this.head.id,
+      nonce: this.head.nonce,
       workflow: this.head.workflow,
       parent: this.head.parent,
       createdAt: this.head.createdAt,
@@ -461,6 +471,10 @@ export class StreamDraft implements facts.EventStream<Held> {
       chunks: []
     }
     return new StreamDraft(head, state)
+  }
+
+  get nonce(): number {
+    return this.head.nonce
   }
 
   get token(): string {

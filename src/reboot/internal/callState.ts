@@ -54,6 +54,8 @@ export interface Spill {
 /** The call has never been (`ForgetSession`). What is opened under its id later has another token. Outcome: `Made`. */
 export interface Erase {
   readonly _tag: "Erase"
+  /** The stream stays, which is not of the session; the execution is, as a descendant of its calls. */
+  readonly keepStream?: boolean | undefined
 }
 
 /** @internal */

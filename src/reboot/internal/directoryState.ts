@@ -24,6 +24,8 @@ export type DirectoryEntry =
     readonly _tag: "Call"
     readonly id: string
     readonly createdAt: number
+    /** Whether the stream is there; `workflow` says it of the execution. What came later has an entry of its own. */
+    readonly stream: boolean
     readonly session: string | undefined
     readonly workflow: string | undefined
     readonly parent: string | undefined

@@ -35,9 +35,9 @@ export interface Wheels {
    * again for as long as the store is ours; after that it only waits for its
    * interruption, which leaves the task to the next process.
    */
-  readonly task: (wheel: string) => Effect.Effect<void>
+  readonly task: (wheelId: string) => Effect.Effect<void>
   /** Another process may have written the wheel. */
-  readonly changed: (wheel: string) => void
+  readonly changed: (wheelId: string) => void
   /** Time of the earliest timer here that was not given out. */
   readonly nextTimer: Effect.Effect<number | undefined, StoreError>
   /**
@@ -149,13 +149,13 @@ export const make = Effect.fnUntraced(function*(
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const wheels = new Map<string, Wheel>()
 
-  const noOf = (id: string): string => String(hash(id) % count)
+  const wheelIdOf = ({ id }: Pick<WheelTimer, "id">): string => String(hash(id) % count)
 
-  const wheelOf = (no: string): Wheel => {
-    let wheel = wheels.get(no)
+  const wheelOf = (wheelId: string): Wheel => {
+    let wheel = wheels.get(wheelId)
     if (wheel === undefined) {
       wheel = {
-        write: gathered.make<ReadonlyArray<WheelTimer>>((batch) => write(no, batch.flat())),
+        write: gathered.make<ReadonlyArray<WheelTimer>>((batch) => write(wheelId, batch.flat())),
         timers: new Map(),
         inOrder: [],
         names: new Map(),
@@ -163,21 +163,21 @@ export const make = Effect.fnUntraced(function*(
         removals: new Map(),
         drained: Latch.makeUnsafe(false)
       }
-      wheels.set(no, wheel)
+      wheels.set(wheelId, wheel)
     }
     return wheel
   }
 
-  const write = (no: string, arm: ReadonlyArray<WheelTimer>): Effect.Effect<void, StoreError> =>
+  const write = (wheelId: string, arm: ReadonlyArray<WheelTimer>): Effect.Effect<void, StoreError> =>
     Effect.suspend(() => {
-      const wheel = wheelOf(no)
+      const wheel = wheelOf(wheelId)
       const last = new Map(arm.map((timer) => [keyOf(timer), timer]))
       const removals = Array.from(wheel.removals).filter(([key]) => !last.has(key))
       if (last.size === 0 && removals.length === 0) {
         return Effect.void
       }
       const request = { arm: Array.from(last.values()), remove: removals.map(([, removal]) => removal) }
-      return Effect.map(application.write("Timers", no, request), ({ state }) => {
+      return Effect.map(application.write("Timers", wheelId, request), ({ state }) => {
         for (const [key, removal] of removals) {
           // not one that was asked for since
           if (wheel.removals.get(key) === removal) {
@@ -198,10 +198,10 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const load = (no: string): Effect.Effect<void, StoreError> =>
+  const load = (wheelId: string): Effect.Effect<void, StoreError> =>
     holdBack.persist(
       "A wheel of timers was not read",
-      Effect.map(application.read("Timers", no), (state) => see(wheelOf(no), state))
+      Effect.map(application.read("Timers", wheelId), (state) => see(wheelOf(wheelId), state))
     )
 
   /** The wheels that had something to remove: one, unless their number has changed between versions. */
@@ -223,14 +223,14 @@ export const make = Effect.fnUntraced(function*(
     arm: (timers) =>
       Effect.suspend(() => {
         for (const timer of timers) {
-          const wheel = wheelOf(noOf(timer.id))
+          const wheel = wheelOf(wheelIdOf(timer))
           const key = keyOf(timer)
           // what was to be said of the one before no longer holds
           wheel.removals.delete(key)
           wheel.timers.delete(key)
           addName(wheel.names, timer)
         }
-        return Effect.forEach(Map.groupBy(timers, ({ id }) => noOf(id)), ([no, some]) => wheelOf(no).write(some), {
+        return Effect.forEach(Map.groupBy(timers, wheelIdOf), ([wheelId, some]) => wheelOf(wheelId).write(some), {
           concurrency: "unbounded",
           discard: true
         })
@@ -241,16 +241,16 @@ export const make = Effect.fnUntraced(function*(
       }
     },
     forget: (ids) => Effect.suspend(() => writeAll(new Set(ids.flatMap((id) => removeFrom(id, undefined))))),
-    task: (no) =>
+    task: (wheelId) =>
       Effect.suspend(() => {
-        const { drained } = wheelOf(no)
+        const { drained } = wheelOf(wheelId)
         drained.closeUnsafe()
-        return Effect.matchEffect(load(no), { onSuccess: () => drained.await, onFailure: () => Effect.never })
+        return Effect.matchEffect(load(wheelId), { onSuccess: () => drained.await, onFailure: () => Effect.never })
       }),
-    changed: (no) => {
-      const wheel = wheels.get(no)
+    changed: (wheelId) => {
+      const wheel = wheels.get(wheelId)
       if (wheel !== undefined && wheel.version >= 0) {
-        runFork(Effect.forkIn(Effect.ignore(load(no)), scope))
+        runFork(Effect.forkIn(Effect.ignore(load(wheelId)), scope))
       }
     },
     nextTimer: Effect.sync(() => {

@@ -205,12 +205,10 @@ class Draft {
         return this.spill(write)
       }
       case "Erase": {
-        const keepStream = write.keepStream === true
-        const fresh = this.execution !== undefined || (this.stream !== undefined && !keepStream)
+        const stream = write.keepStream === true ? this.stream : undefined
+        const fresh = this.execution !== undefined || this.stream !== stream
         this.execution = undefined
-        if (!keepStream) {
-          this.stream = undefined
-        }
+        this.stream = stream
         this.emptied = true
         return facts.made(fresh)
       }

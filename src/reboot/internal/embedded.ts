@@ -16,9 +16,9 @@ import * as FileErrors from "../../store/internal/sqliteErrors.ts"
 import { StoreError } from "../../store/StoreError.ts"
 import type { Application } from "./Application.ts"
 import type { Harness, Loaded, RebootApplication } from "./generated.ts"
-import * as Hosted from "./hosted.ts"
 import type { Installation } from "./installation.ts"
 import { messageOf, within } from "./limits.ts"
+import * as Owner from "./owner.ts"
 import * as Patches from "./patches.ts"
 import * as Process from "./process.ts"
 
@@ -49,9 +49,8 @@ export const make = Effect.fnUntraced(function*(
   const sockets = yield* socketDirectory(directory)
   const loaded = yield* Process.load(options.installation)
   const secret = Crypto.randomBytes(32).toString("base64url")
-  const hosted = Hosted.make({
+  const owner = Owner.make({
     loaded,
-    role: "owner",
     secret,
     callTimeout: options.callTimeout ?? "10 seconds"
   })
@@ -61,8 +60,8 @@ export const make = Effect.fnUntraced(function*(
     sockets,
     effectValidation: options.effectValidation === true ? "ENABLED" : "DISABLED"
   }, count)
-  yield* running(harness, directory, new loaded.library.Application({ servicers: hosted.servicers }))
-  return hosted.application(() => harness.createExternalContext("effect-durable-mcp", { bearerToken: secret }))
+  yield* running(harness, directory, new loaded.library.Application({ servicers: owner.servicers }))
+  return owner.application(() => harness.createExternalContext("effect-durable-mcp", { bearerToken: secret }))
 })
 
 /** The folder is there, this user's only, and this process holds it. */

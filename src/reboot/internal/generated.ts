@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import type * as Http from "node:http"
 import * as Module from "node:module"
 import { pathToFileURL } from "node:url"
 import type { States, StateType, TaskType } from "./Application.ts"
@@ -99,7 +100,16 @@ export type Generated = { readonly [T in StateType]: GeneratedType<T> }
 /** @internal */
 export interface RebootApplication {
   readonly servicers: ReadonlyArray<Servicer>
+  readonly http: { readonly get: Route; readonly post: Route }
+  /** Under `rbt dev` and `rbt serve`: does not return. */
+  readonly run: () => Promise<never>
 }
+
+/** A route of the application itself. Reboot looks at the number of the handler's parameters. */
+export type Route = (
+  path: string,
+  handler: (context: unknown, request: Http.IncomingMessage, response: Http.ServerResponse) => void
+) => void
 
 /** Reboot in this process. */
 export interface Harness {

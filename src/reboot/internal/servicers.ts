@@ -16,8 +16,10 @@ import type {
   Servicer,
   Writer
 } from "./generated.ts"
-import { machines } from "./machines.ts"
 import { hasTasks, lower, readers, stateTypes, tasks, writers } from "./methods.ts"
+
+/** @internal */
+export type Machines = { readonly [T in StateType]: Machine<T> }
 
 /**
  * A write as the servicer of the state sees it.
@@ -27,20 +29,27 @@ import { hasTasks, lower, readers, stateTypes, tasks, writers } from "./methods.
 export interface Incoming<T extends StateType> {
   readonly request: States[T]["request"]
   /**
-   * The new state is computed. It is not durable yet and never becomes so when
-   * the write fails. May be called twice (effect validation). What the caller is
-   * answered.
+   * The new state is computed. It is not durable yet, and never becomes so when
+   * the write fails. May be called twice (effect validation).
    */
-  readonly applied: (state: States[T]["state"], response: States[T]["response"]) => string
+  readonly applied: (state: States[T]["state"], response: States[T]["response"]) => void
 }
 
 /** @internal */
 export interface Options {
   readonly loaded: Loaded
+  readonly machines: Machines
   /** Whoever does not show it gets nothing. */
   readonly secret: string
   /** What the text of a request says; undefined refuses the write. */
-  readonly incoming: <T extends StateType>(type: T, text: string, context: MethodContext) => Incoming<T> | undefined
+  readonly incoming: <T extends StateType>(
+    type: T,
+    id: string,
+    text: string,
+    cookie: string | null
+  ) => Incoming<T> | undefined
+  /** What the caller is answered. */
+  readonly answer: <T extends StateType>(type: T, text: string, response: States[T]["response"]) => string
   /** Resolves when the task has ended. Rejects with an `Error`: Reboot begins it again. */
   readonly task: (type: TaskType, id: string, cancelled: Promise<void>) => Promise<void>
 }
@@ -69,13 +78,13 @@ const authorizerOf = ({ loaded, secret }: Options): () => AuthorizerRule => {
 
 const servicer = <T extends StateType>(type: T, options: Options, authorizer: () => AuthorizerRule): Servicer => {
   const generated: GeneratedType<T> = options.loaded.generated[type]
-  const machine: Machine<T> = machines[type]
+  const machine: Machine<T> = options.machines[type]
   const latest = latestStates(machine)
   const task = hasTasks(type) ? { type, method: lower(tasks[type]) } : undefined
 
   const write: Writer<T> = async (context, message, { request: text }) => {
     const id = context.stateId
-    const incoming = options.incoming(type, text, context)
+    const incoming = options.incoming(type, id, text, context.cookie)
     if (incoming === undefined) {
       return refuse(options.loaded, generated, type)
     }
@@ -84,7 +93,8 @@ const servicer = <T extends StateType>(type: T, options: Options, authorizer: ()
       await generated.ref(id).schedule()[task.method](context)
     }
     latest.set(id, applied.state)
-    return [applied.state, { response: incoming.applied(applied.state, applied.response) }]
+    incoming.applied(applied.state, applied.response)
+    return [applied.state, { response: options.answer(type, text, applied.response) }]
   }
 
   const read: Reader<T> = async (context, message) => ({

@@ -49,12 +49,23 @@ export interface Driving {
   readonly armed: (at: ArmTimer["at"]) => void
 }
 
+/**
+ * Where an execution stands. `cutOff`: its run ended with the process before, or
+ * may have. A backend that knows it of each execution by itself says so; for the
+ * others the driver goes by what they listed as runnable when it came up.
+ *
+ * @internal
+ */
+export interface Standing extends NonNullable<ReturnType<Backend["standing"]>> {
+  readonly cutOff?: boolean | undefined
+}
+
 /** @internal */
 export interface Options {
   readonly runnable: (after: number, limit: number) => Effect.Effect<ReturnType<Backend["runnable"]>, StoreError>
   readonly nextTimer: Effect.Effect<number | undefined, StoreError>
   readonly dueTimers: (now: number, limit: number) => Effect.Effect<ReturnType<Backend["dueTimers"]>, StoreError>
-  readonly standing: (id: string) => Result.Result<ReturnType<Backend["standing"]>, StoreError>
+  readonly standing: (id: string) => Result.Result<Standing | undefined, StoreError>
   readonly commit: Store["Service"]["commit"]
 }
 
@@ -133,7 +144,7 @@ const activate = Effect.fnUntraced(function*(
         )
     ))
 
-  const withStanding = (id: string, use: (standing: ReturnType<Backend["standing"]>) => void): void => {
+  const withStanding = (id: string, use: (standing: Standing | undefined) => void): void => {
     const standing = options.standing(id)
     if (Result.isSuccess(standing)) {
       return use(standing.success)
@@ -145,7 +156,7 @@ const activate = Effect.fnUntraced(function*(
     if (!stopped && !lives.has(id)) {
       withStanding(id, (standing) => {
         if (standing?.state === "running") {
-          start(id, cause)
+          start(id, standing.cutOff === undefined ? cause : { cutOff: standing.cutOff })
         }
       })
     }

@@ -1,0 +1,316 @@
+/**
+ * Reboot's tasks, which say what must run: a call has one for as long as its
+ * execution runs, a session until listings know of it, a wheel while it has timers.
+ * Reboot begins them again after a crash; that is recovery, and no scan.
+ *
+ * A task is held here and does nothing by itself: it tells the driver where its
+ * execution stands, and ends when there is nothing more to run and nothing that
+ * would be lost with the process.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Scheduler from "effect/Scheduler"
+import type * as Scope from "effect/Scope"
+import type { Standing } from "../../store/internal/driver.ts"
+import { StoreError } from "../../store/StoreError.ts"
+import { StartsPerTurn } from "../../store/StoreLimits.ts"
+import type { Application } from "./Application.ts"
+import { persist } from "./holdBack.ts"
+
+/**
+ * Most executions that this process may have under way. Reboot takes 1,024 tasks
+ * of a type; over that it refuses every write that would need another one.
+ */
+const maxStarted = 900
+
+/** The same for what others wait for: children, and executions that were parked. */
+const maxWoken = 1_000
+
+/** How long a write is held back before it fails. */
+const longestHold = "10 seconds"
+
+/** An execution of which this process has to know where it stands. */
+interface Watched {
+  standing: Standing | undefined
+  /** Its task is here. */
+  held: boolean
+  /** This opening of the store made it. */
+  ours: boolean
+  /** Reboot is about to begin its task. */
+  awaited: boolean
+  /** What follows from its writes and is under way: timers, the parent's signal. */
+  following: number
+  /** Some of that failed, or died with the process before. */
+  unfollowed: boolean
+  readonly changed: Latch.Latch
+}
+
+/** @internal */
+export interface Options {
+  readonly application: Application
+  /** Where the execution of a call stands, read anew; undefined for a state that holds nothing. */
+  readonly read: (
+    stateId: string
+  ) => Effect.Effect<{ readonly id: string; readonly standing: Standing | undefined } | undefined, StoreError>
+  /** The execution may have to run: tells the driver. */
+  readonly started: (id: string) => void
+  /** Lets an execution run again that the process before stopped. */
+  readonly resume: (id: string) => Effect.Effect<unknown, StoreError>
+  /** The call is another process's, which may have died before it followed up its writes. */
+  readonly takeOver: (stateId: string) => Effect.Effect<void, StoreError>
+  /** What was entered into the directory for the call is durable. */
+  readonly settled: (id: string) => Effect.Effect<void>
+  readonly session: (stateId: string) => Effect.Effect<void, StoreError>
+  readonly wheel: (wheel: string) => Effect.Effect<void>
+}
+
+/** @internal */
+export interface Tasks {
+  /** Of executions that run, are stopped, or have their task here. */
+  readonly standing: (id: string) => Standing | undefined
+  /** Whether the task of the state is here. */
+  readonly holds: (stateId: string) => boolean
+  /** What is durable of an execution, as a write or a read found it. */
+  readonly observe: (id: string, standing: Standing | undefined) => void
+  /** This opening of the store makes the execution. */
+  readonly made: (id: string) => void
+  /** The task of the execution does not end before `effect`, which follows from one of its writes. */
+  readonly following: <A>(id: string, effect: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
+  /** Waits until there is room for one more execution; `woken`: others wait for it. */
+  readonly room: (id: string, woken: boolean) => Effect.Effect<void, StoreError>
+  /** The driver is there. */
+  readonly driven: () => void
+  /** Runs tasks until the scope closes. Call it once. */
+  readonly serve: Effect.Effect<void, never, Scope.Scope>
+  /** Waits for the tasks that can end; what fails from now on is left to the next process. */
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * A process that runs nothing and has no tasks.
+ *
+ * @internal
+ */
+export const none: Tasks = {
+  standing: () => undefined,
+  holds: () => false,
+  observe: () => {},
+  made: () => {},
+  following: (_, effect) => effect,
+  room: () => Effect.void,
+  driven: () => {},
+  serve: Effect.void,
+  close: Effect.void
+}
+
+/** @internal */
+export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Tasks> {
+  const startsPerTurn = yield* StartsPerTurn
+  const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
+  const watched = new Map<string, Watched>()
+  const held = new Set<string>()
+  /** Parked executions of which this opening has followed up every write: their next task is no inherited one. */
+  const parked = new Set<string>()
+  const isDriven = Latch.makeUnsafe(false)
+  let startedInTurn = 0
+  /** Opened when an execution is watched no more. */
+  const fewer = Latch.makeUnsafe(false)
+  /** Tasks that only wait for what is to become durable. */
+  let ending = 0
+  let closing = false
+  let onEnded: (() => void) | undefined
+
+  const mustRun = (standing: Standing | undefined): boolean =>
+    standing?.state === "running" || standing?.state === "stopped"
+
+  const watch = (id: string): Watched => {
+    let execution = watched.get(id)
+    if (execution === undefined) {
+      execution = {
+        standing: undefined,
+        held: false,
+        ours: parked.delete(id),
+        awaited: false,
+        following: 0,
+        unfollowed: false,
+        changed: Latch.makeUnsafe(false)
+      }
+      watched.set(id, execution)
+    }
+    return execution
+  }
+
+  const tidy = (id: string): void => {
+    const execution = watched.get(id)
+    if (
+      execution !== undefined && !execution.held && !execution.awaited && execution.following === 0 &&
+      !mustRun(execution.standing)
+    ) {
+      watched.delete(id)
+      fewer.openUnsafe()
+    }
+  }
+
+  const observe = (id: string, standing: Standing | undefined): void => {
+    if (mustRun(standing) || watched.has(id)) {
+      const execution = watch(id)
+      execution.standing = standing
+      execution.changed.openUnsafe()
+      tidy(id)
+    }
+  }
+
+  const following = <A>(id: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+    Effect.suspend(() => {
+      const execution = watch(id)
+      execution.following++
+      return effect.pipe(
+        Effect.onError(() =>
+          Effect.sync(() => {
+            execution.unfollowed = true
+          })
+        ),
+        Effect.ensuring(Effect.sync(() => {
+          execution.following--
+          execution.changed.openUnsafe()
+          tidy(id)
+        }))
+      )
+    })
+
+  /** A store that is another's leaves its tasks to that one. */
+  const insist = <A>(what: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A> =>
+    persist(what, Effect.catch(effect, (error) => closing ? Effect.never : Effect.fail(error))).pipe(
+      Effect.catch(() => Effect.never)
+    )
+
+  /** When the driver is there, and not too many at a time. */
+  const admit = Effect.gen(function*() {
+    yield* isDriven.await
+    while (startedInTurn >= startsPerTurn) {
+      yield* Effect.yieldNow
+    }
+    if (startedInTurn++ === 0) {
+      dispatcher.scheduleTask(() => {
+        startedInTurn = 0
+      }, 0)
+    }
+  })
+
+  const whileEnding = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+    Effect.suspend(() => {
+      ending++
+      return Effect.ensuring(
+        effect,
+        Effect.sync(() => {
+          ending--
+          if (ending === 0) {
+            onEnded?.()
+          }
+        })
+      )
+    })
+
+  const runCall = Effect.fnUntraced(function*(stateId: string, id: string, found: Standing | undefined) {
+    const execution = watch(id)
+    execution.held = true
+    execution.awaited = false
+    // what it was when this process came, and not what this one made of it meanwhile
+    const wasStopped = !execution.ours && execution.standing === undefined && found?.state === "stopped"
+    execution.standing ??= found
+    execution.unfollowed ||= !execution.ours
+    yield* Effect.gen(function*() {
+      if (wasStopped) {
+        yield* admit
+        yield* insist("A stopped execution was not resumed", options.resume(id))
+      }
+      while (true) {
+        execution.changed.closeUnsafe()
+        if (mustRun(execution.standing)) {
+          yield* admit
+          if (execution.standing?.state === "running") {
+            options.started(id)
+          }
+          yield* execution.changed.await
+        } else if (execution.following > 0) {
+          yield* execution.changed.await
+        } else if (execution.unfollowed) {
+          execution.unfollowed = false
+          yield* whileEnding(insist("A call was not taken over", options.takeOver(stateId)))
+        } else {
+          yield* whileEnding(options.settled(id))
+          if (!mustRun(execution.standing) && execution.following === 0 && !execution.unfollowed) {
+            if (execution.standing !== undefined && execution.standing.state !== "completed") {
+              parked.add(id)
+            }
+            return
+          }
+        }
+      }
+    }).pipe(Effect.ensuring(Effect.sync(() => {
+      execution.held = false
+      tidy(id)
+    })))
+  })
+
+  const call = Effect.fnUntraced(function*(stateId: string) {
+    held.add(stateId)
+    const found = yield* insist("A call was not read", options.read(stateId))
+    if (found !== undefined) {
+      yield* runCall(stateId, found.id, found.standing)
+    }
+  }, (effect, stateId) => Effect.ensuring(effect, Effect.sync(() => held.delete(stateId))))
+
+  return {
+    standing: (id) => watched.get(id)?.standing,
+    holds: (stateId) => held.has(stateId),
+    observe,
+    made: (id) => {
+      const execution = watch(id)
+      if (!execution.held && !mustRun(execution.standing)) {
+        execution.ours = true
+        execution.awaited = true
+      }
+    },
+    following,
+    room: (id, woken) => {
+      const most = woken ? maxWoken : maxStarted
+      const isFull = () => watched.size >= most && !watched.has(id)
+      const wait: Effect.Effect<void> = Effect.suspend(() => {
+        fewer.closeUnsafe()
+        return isFull() ? Effect.andThen(fewer.await, wait) : Effect.void
+      })
+      return Effect.suspend(() =>
+        isFull()
+          ? Effect.timeoutOrElse(wait, {
+            duration: longestHold,
+            orElse: () =>
+              Effect.fail(
+                new StoreError({
+                  reason: "Io",
+                  message: `${watched.size} executions run, and Reboot takes no more at a time. Try again later`
+                })
+              )
+          })
+          : Effect.void
+      )
+    },
+    driven: () => isDriven.openUnsafe(),
+    serve: options.application.serve((type, id) =>
+      type === "Call"
+        ? call(id)
+        : type === "Session"
+        ? whileEnding(insist("A session was not entered", options.session(id)))
+        : options.wheel(id)
+    ),
+    close: Effect.callback((resume) => {
+      closing = true
+      onEnded = () => resume(Effect.void)
+      if (ending === 0) {
+        resume(Effect.void)
+      }
+    })
+  }
+})

@@ -1,0 +1,149 @@
+/**
+ * `reboot/bin/rbt`, which is behind `npm run reboot:dev` and `reboot:serve`: it
+ * starts a Reboot application with its servers and Envoy, and leaves none of
+ * them behind.
+ */
+import { assert, it } from "@effect/vitest"
+import { Effect, Schedule } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { connect, createServer } from "node:net"
+import { constants, tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { installation } from "../../src/reboot/internal/installation.ts"
+import { describeWithReboot } from "./installed.ts"
+
+const rbt = fileURLToPath(new URL("../../reboot/bin/rbt", import.meta.url))
+
+/** Pid, and when it began: another process may get the same pid. */
+interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly began: string
+  readonly command: string
+}
+
+const processes = (): ReadonlyArray<Process> =>
+  readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      // After the name, which may hold anything, and its bracket: state, parent, …, start time.
+      const fields = readFileSync(`/proc/${name}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")
+      // One that is dead and not yet waited for is over.
+      if (fields[0] === "Z") return []
+      const command = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ")
+      return [{ pid: Number(name), parent: Number(fields[1]), began: fields[19]!, command }]
+    } catch {
+      return []
+    }
+  })
+
+const descendants = (pid: number): ReadonlyArray<Process> => {
+  const all = processes()
+  const below = (pid: number): ReadonlyArray<Process> =>
+    all.filter(({ parent }) => parent === pid).flatMap((child) => [child, ...below(child.pid)])
+  return below(pid)
+}
+
+const alive = (these: ReadonlyArray<Process>): ReadonlyArray<Process> => {
+  const now = new Map(processes().map(({ began, pid }) => [pid, began]))
+  return these.filter(({ began, pid }) => now.get(pid) === began)
+}
+
+const freePort = Effect.promise(async () => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === "object" && address !== null ? address.port : 0
+})
+
+const isOpen = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1")
+    socket.once("connect", () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once("error", () => resolve(false))
+  })
+
+/** The whole of an application that has nothing in it, in a folder of its own. */
+const application = Effect.gen(function*() {
+  const { packageFolder } = yield* installation()
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-durable-mcp-rbt-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }))
+  const reboot = JSON.stringify(pathToFileURL(join(packageFolder, "index.js")).href)
+  writeFileSync(
+    join(folder, "main.js"),
+    `import { Application } from ${reboot}\nnew Application({ servicers: [] }).run()\n`
+  )
+  const flags = ["dev run", "serve run"].flatMap((command) =>
+    ["--nodejs", "--application=main.js", "--application-name=nothing"].map((flag) => `${command} ${flag}\n`)
+  )
+  writeFileSync(join(folder, ".rbtrc"), flags.join(""))
+  return folder
+})
+
+/** The parent of the application and its two servers. */
+const applicationOf = (these: ReadonlyArray<Process>) => these.filter(({ command }) => command.endsWith("main.js "))
+
+const envoyOf = (these: ReadonlyArray<Process>) => these.filter(({ command }) => command.includes("/_bin/envoy "))
+
+/** Serves with two servers and Envoy when it returns; whatever is left of it is killed when the scope closes. */
+const start = (folder: string, port: number, ...args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    let output = ""
+    const child = yield* Effect.acquireRelease(
+      Effect.sync((): ChildProcess =>
+        spawn(rbt, [...args, "--servers=2", `--port=${port}`], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] })
+      ),
+      (child) =>
+        Effect.sync(() => {
+          for (const { pid } of [...descendants(child.pid!), { pid: child.pid! }]) {
+            if (child.exitCode === null) process.kill(pid, "SIGKILL")
+          }
+        })
+    )
+    for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk) => output += String(chunk))
+    const complete = Effect.promise(async () =>
+      await isOpen(port) && applicationOf(descendants(child.pid!)).length === 3 &&
+      envoyOf(descendants(child.pid!)).length === 1
+    )
+    yield* complete.pipe(
+      Effect.filterOrFail((is) => is, () => new Error(`${args.join(" ")} did not start:\n${output}`)),
+      Effect.retry({ schedule: Schedule.spaced("100 millis"), until: () => child.exitCode !== null }),
+      Effect.timeout("60 seconds")
+    )
+    return child
+  })
+
+const endsAt = (signal: "SIGTERM" | "SIGINT", child: ChildProcess) =>
+  Effect.gen(function*() {
+    const started = descendants(child.pid!)
+
+    child.kill(signal)
+    const code = yield* Effect.promise(async () => (await once(child, "exit"))[0])
+
+    assert.strictEqual(code, 128 + constants.signals[signal])
+    assert.deepStrictEqual(alive(started), [])
+  })
+
+describeWithReboot("reboot/bin/rbt", () => {
+  it.live("`serve run` ends its application, its servers and Envoy at SIGTERM", () =>
+    Effect.gen(function*() {
+      const folder = yield* application
+      const child = yield* start(folder, yield* freePort, "serve", "run", "--tls=external", "--state-directory=state")
+      yield* endsAt("SIGTERM", child)
+    }).pipe(Effect.scoped), 90_000)
+
+  it.live("`dev run` needs no terminal, and ends all it has started at SIGINT", () =>
+    Effect.gen(function*() {
+      const child = yield* start(yield* application, yield* freePort, "dev", "run", "--no-generate-watch")
+      yield* endsAt("SIGINT", child)
+    }).pipe(Effect.scoped), 90_000)
+})

@@ -329,17 +329,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
     spilling.add(id)
     options.fork(
-      mirror.read("Call", stateId.make(id)).pipe(
-        Effect.flatMap((state) => {
-          const text = callRead.spilled(state, what)
-          return text === undefined
-            ? Effect.void
-            : Effect.flatMap(
-              values.putEntries(text),
-              (chunk) =>
-                options.lanes().first({ type: "Call", id, writes: [{ _tag: "Spill", ...what, chunk }], size: 0 })
-            )
-        }),
+      Effect.gen(function*() {
+        const text = callRead.spilled(yield* mirror.read("Call", stateId.make(id)), what)
+        if (text !== undefined) {
+          const chunk = yield* values.putEntries(text)
+          yield* options.lanes().first({ type: "Call", id, writes: [{ _tag: "Spill", ...what, chunk }], size: 0 })
+        }
+      }).pipe(
         // the next write asks for it again
         Effect.ignore,
         Effect.ensuring(Effect.sync(() => spilling.delete(id)))

@@ -7,6 +7,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-durable-mcp"], externalConditions: ["effect-durable-mcp"] } },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    reporters: ["default", "./test/reboot/SkippedReporter.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000
   }

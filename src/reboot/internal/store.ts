@@ -18,24 +18,11 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as Stream from "effect/Stream"
 import * as Crypto from "node:crypto"
 import * as driver from "../../store/internal/driver.ts"
 import * as tails from "../../store/internal/tails.ts"
 import * as watches from "../../store/internal/watches.ts"
-import type {
-  ExecutionQuery,
-  ExecutionSummary,
-  Outcome,
-  SessionQuery,
-  SessionRecord,
-  Store,
-  StreamQuery,
-  StreamRecord,
-  Topic,
-  Watch,
-  Write
-} from "../../store/Store.ts"
+import type { Outcome, Store, Topic, Watch, Write } from "../../store/Store.ts"
 import { StoreError } from "../../store/StoreError.ts"
 import { EventsInMemory } from "../../store/StoreLimits.ts"
 import type { Application, States, StateType } from "./Application.ts"
@@ -43,7 +30,9 @@ import * as callRead from "./callRead.ts"
 import * as calls from "./calls.ts"
 import type { CallWrite } from "./callState.ts"
 import * as directory from "./directory.ts"
+import * as forgetSession from "./forgetSession.ts"
 import * as lanes from "./lanes.ts"
+import * as listings from "./listings.ts"
 import * as mirror from "./mirror.ts"
 import * as routes from "./routes.ts"
 import * as sessionState from "./sessionState.ts"
@@ -172,7 +161,7 @@ export const make = Effect.fnUntraced(function*(
       return yield* call.write(id, groups as ReadonlyArray<ReadonlyArray<CallWrite>>, uncertain)
     }
     if (first!._tag === "ForgetSession") {
-      return [{ outcomes: [{ _tag: "Made", fresh: false }] }]
+      return [{ outcomes: [yield* forget(id)] }]
     }
     if (first!._tag === "PutKey") {
       return [{ outcomes: [yield* writeKey(id, first.value)] }]
@@ -182,7 +171,15 @@ export const make = Effect.fnUntraced(function*(
     return groups.map((group) => ({ outcomes: outcomes.slice(at, at += group.length) }))
   })
 
-  const queue = yield* lanes.make<routes.LaneWrite>({ write })
+  const forget = forgetSession.make({
+    directory: entries,
+    wheels: timers,
+    read: known.read,
+    eraseCall: (id, erase) => queue.first({ type: "Call", id, writes: [erase], size: 0 }),
+    eraseSession: (id) => writeSession(id, [{ _tag: "Erase" }], false)
+  })
+
+  const queue: lanes.Lanes<routes.LaneWrite> = yield* lanes.make<routes.LaneWrite>({ write })
 
   const queued = <A>(
     writes: ReadonlyArray<Write>,
@@ -205,6 +202,8 @@ export const make = Effect.fnUntraced(function*(
       const closed = queue.closed()
       return closed === undefined ? known.read(type, key) : Effect.fail(closed)
     })
+
+  const listed = listings.make({ directory: entries, read })
 
   const chunksOf = (names: ReadonlyArray<string>): Effect.Effect<callRead.ChunkText, StoreError> =>
     Effect.map(
@@ -365,12 +364,6 @@ export const make = Effect.fnUntraced(function*(
         watch.close()
       }
     }
-  }
-
-  const listed = {
-    sessions: (_: SessionQuery): Stream.Stream<SessionRecord, StoreError> => Stream.empty,
-    streams: (_: StreamQuery): Stream.Stream<StreamRecord, StoreError> => Stream.empty,
-    list: (_: ExecutionQuery): Stream.Stream<ExecutionSummary, StoreError> => Stream.empty
   }
 
   const poll = Effect.sync(() => {

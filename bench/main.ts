@@ -5,12 +5,15 @@
  *
  * Absolute figures are those of the machine and of what else it does; compare
  * the ratios, and look at "others used" first.
+ *
+ *     npm run bench -- --store reboot
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Machine from "./internal/Machine.ts"
 import { memory } from "./internal/Memory.ts"
+import * as OnReboot from "./internal/OnReboot.ts"
 import { profile } from "./internal/Profile.ts"
 import { replay } from "./internal/Replay.ts"
 import { render, type Row } from "./internal/Report.ts"
@@ -35,6 +38,14 @@ const bench = Command.make(
       Flag.withDescription("Rounds of each measurement; default 7, with --long 30"),
       Flag.optional
     ),
+    store: Flag.Literals("store", ["sqlite", "reboot"]).pipe(
+      Flag.withDescription("`reboot`: ours on Reboot beside ours on SQLite, and what a call asks of Reboot"),
+      Flag.withDefault("sqlite")
+    ),
+    smoke: Flag.Boolean("smoke").pipe(
+      Flag.withDescription("With `--store reboot`: in a minute; fails if a call costs more Reboot writes than it may"),
+      Flag.withDefault(false)
+    ),
     profile: Flag.Boolean("profile").pipe(
       Flag.withDescription("Instead: where the time of ours goes, under echo and under progress streams"),
       Flag.withDefault(false)
@@ -44,7 +55,7 @@ const bench = Command.make(
       Flag.withDefault(".artifacts/bench.json")
     )
   },
-  Effect.fnUntraced(function*({ json, long, only, profile: profiling, rounds: wanted }) {
+  Effect.fnUntraced(function*({ json, long, only, profile: profiling, rounds: wanted, smoke, store }) {
     const fs = yield* FileSystem.FileSystem
     const asked = (part: typeof parts[number]) => only.length === 0 || only.includes(part)
     // many short windows: what else the machine does then hits all servers alike
@@ -56,6 +67,18 @@ const bench = Command.make(
     }
     if (profiling) {
       return yield* profile({ seconds: long ? 20 : 8 })
+    }
+    const save = (rounds: number, seconds: number, rows: ReadonlyArray<Row>) =>
+      fs.writeFileString(json, JSON.stringify({ at: new Date().toISOString(), rounds, seconds, rows }, undefined, 2))
+    if (store === "reboot") {
+      const found = yield* OnReboot.onReboot({
+        rounds: wanted._tag === "Some" ? wanted.value : long ? 9 : 3,
+        seconds: long ? 10 : 4,
+        smoke
+      })
+      yield* Console.log(`\n${render(OnReboot.columns, found.rows)}\n\n${OnReboot.footnote}`)
+      yield* save(found.rounds, found.seconds, found.rows)
+      return smoke ? yield* OnReboot.judge(found.rows) : undefined
     }
     const rows: Array<Row> = []
     if (asked("echo") || asked("progress")) {
@@ -76,10 +99,7 @@ const bench = Command.make(
     yield* Console.log(
       `\n${render(Servers.names, rows)}\n\nMedians of ${rounds} interleaved rounds. All rounds: ${json}`
     )
-    yield* fs.writeFileString(
-      json,
-      JSON.stringify({ at: new Date().toISOString(), rounds, seconds, rows }, undefined, 2)
-    )
+    yield* save(rounds, seconds, rows)
   })
 )
 

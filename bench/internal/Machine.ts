@@ -1,5 +1,5 @@
 /**
- * CPU time of processes and of the machine, from /proc. Elsewhere than on
+ * CPU time and memory of processes and of the machine, from /proc. Elsewhere than on
  * Linux everything reads 0, and the report says so.
  */
 import { readFileSync } from "node:fs"
@@ -31,4 +31,10 @@ export const machineCpu = (): number => {
     .split(/\s+/)
     .map(Number)
   return (user + nice + system + irq + softirq + steal) * secondsPerTick
+}
+
+/** Memory that a process holds, MiB. */
+export const residentMiB = (pid: number): number => {
+  const held = available ? /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) : null
+  return Number(held?.[1] ?? 0) / 1024
 }

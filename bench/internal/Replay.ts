@@ -18,10 +18,11 @@ const firstProgressId = (text: string): string => {
   throw new Error(`no progress event with an id: ${text}`)
 }
 
-const once = Effect.scoped(Effect.gen(function*() {
+/** Once, on a folder of its own. Milliseconds. */
+export const replayMs = Effect.fnUntraced(function*(name: Servers.Name) {
   const dataDir = yield* Servers.dataDir
   const { sessionId, text } = yield* Effect.scoped(Effect.gen(function*() {
-    const server = yield* Servers.start("ours", { dataDir })
+    const server = yield* Servers.start(name, { dataDir })
     const url = new URL(server.url)
     return yield* Effect.promise(async () => {
       const session = await McpConnection.open(url)
@@ -39,7 +40,7 @@ const once = Effect.scoped(Effect.gen(function*() {
     // leaving the scope is the SIGKILL
   }))
   const begun = performance.now()
-  const server = yield* Servers.start("ours", { dataDir })
+  const server = yield* Servers.start(name, { dataDir })
   yield* Effect.promise(() =>
     McpConnection.resumeAndLeave(
       new URL(server.url),
@@ -49,12 +50,12 @@ const once = Effect.scoped(Effect.gen(function*() {
     )
   )
   return performance.now() - begun
-}))
+}, Effect.scoped)
 
 export const replay = Effect.fnUntraced(function*(options: { readonly rounds: number }) {
   const rounds: Array<number> = []
   for (let round = 0; round < options.rounds; round++) {
-    const ms = yield* once
+    const ms = yield* replayMs("ours")
     rounds.push(ms)
     yield* Console.error(`restart to first replayed byte ${ms.toFixed(0)} ms`)
   }

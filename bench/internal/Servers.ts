@@ -9,15 +9,17 @@ import * as ServerProcess from "../../test/support/ServerProcess.ts"
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
-/** `ours` is durable (SQLite, `synchronous=FULL`); the others keep everything in memory. */
+/** `ours` and `reboot` are durable (SQLite, `synchronous=FULL`; Reboot); the others keep everything in memory. */
 export const programs = {
   "ours": path("../../examples/everything/main.ts"),
+  "reboot": path("../servers/reboot.ts"),
   "sdk-v1": path("../servers/sdk-v1.ts"),
   "effect": path("../servers/effect.ts")
 } as const
 
 export type Name = keyof typeof programs
 
+/** Those that are compared with each other. */
 export const names: ReadonlyArray<Name> = ["ours", "sdk-v1", "effect"]
 
 /** Arguments with which a server prints its live heap on SIGUSR2. */
@@ -43,6 +45,8 @@ export const start = (
     readonly dataDir: string
     readonly nodeArgs?: ReadonlyArray<string> | undefined
     readonly env?: Record<string, string> | undefined
+    /** Default: `serverCore`; undefined: any. */
+    readonly core?: number | undefined
   }
 ): Effect.Effect<
   ServerProcess.ServerProcess,
@@ -51,7 +55,7 @@ export const start = (
 > =>
   ServerProcess.start({
     program: programs[name],
-    core: serverCore,
+    core: "core" in options ? options.core : serverCore,
     env: { ...options.env, PORT: "0", DATA_DIR: options.dataDir },
     nodeArgs: options.nodeArgs
   })

@@ -41,7 +41,8 @@ const steps = (n: number, connections: number, progress: boolean): Measure => ({
 
 export const measures = { echo, steps }
 
-const measured = Effect.fnUntraced(function*(load: Load.Load, pid: number, job: Job) {
+/** One window of load, with what the processes used in it. */
+export const measured = Effect.fnUntraced(function*(load: Load.Load, pid: number, job: Job) {
   // opens the sessions outside the window
   yield* load.run({ ...job, seconds: 0 })
   const server = Machine.processCpu(pid)

@@ -12,7 +12,8 @@ const root = fileURLToPath(new URL("../src", import.meta.url))
 
 /** From the bottom up. A module may import from its own layer and from those before it. */
 const layers = ["store", "session", "engine", "protocol", "transport", "top", "testing"] as const
-type Layer = typeof layers[number] | "client"
+/** `client` stands alone; `reboot` is a backend that stands beside the store, and that nothing knows. */
+type Layer = typeof layers[number] | "client" | "reboot"
 
 /** Modules at the root of `src`, whose layer no folder tells. */
 const rootModules: Readonly<Record<string, Layer>> = {
@@ -46,7 +47,7 @@ interface Module {
 const layerOf = (path: string): Layer | undefined => {
   if (!path.includes("/")) return rootModules[path]
   const folder = path.slice(0, path.indexOf("/"))
-  return folder === "client" ? "client" : layers.find((layer) => layer === folder)
+  return ([...layers, "client", "reboot"] as const).find((layer) => layer === folder)
 }
 
 const isTypeOnly = (node: ts.ImportDeclaration | ts.ExportDeclaration): boolean => {
@@ -128,6 +129,8 @@ describe("layering", () => {
         if (module.layer === "client" || to === "client") {
           return module.layer === to ? undefined : "client stands alone"
         }
+        if (module.layer === "reboot") return to === "reboot" || to === "store" ? undefined : "knows the store only"
+        if (to === "reboot") return "loaded by those who want it"
         return layers.indexOf(to) <= layers.indexOf(module.layer) ? undefined : `${module.layer} must not know ${to}`
       }),
       []
@@ -139,6 +142,8 @@ describe("layering", () => {
       violations((module, { target }) => {
         const owner = target === undefined ? undefined : ownerOfInternal(target)
         if (owner === undefined || module.path.startsWith(`${owner}/`)) return undefined
+        // Backends share how steps are driven, tails followed and writes checked.
+        if (module.layer === "reboot" && owner === "store") return undefined
         return !module.path.includes("/") && module.layer === owner ? undefined : `internal to ${owner}`
       }),
       []
@@ -170,7 +175,7 @@ describe("layering", () => {
     assert.deepStrictEqual(
       violations((module, { specifier, typeOnly }) => {
         if (seamOnly.test(specifier) && !typeOnly && module.layer !== "protocol") return "only protocol adapts"
-        const below = module.layer === "store" || module.layer === "session"
+        const below = module.layer === "store" || module.layer === "reboot" || module.layer === "session"
         return below && specifier.startsWith("effect/ai/") ? "MCP below the engine" : undefined
       }),
       []

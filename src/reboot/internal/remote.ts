@@ -101,8 +101,8 @@ export const make: (options: Options) => Effect.Effect<Application, StoreError, 
               sessions.delete(id)
             }
           })
-          return rpc.write(type, id, request, caller).pipe(
-            Effect.map((response) => ({ response, state: undefined })),
+          return rpc.write(type, id, JSON.stringify(request), caller).pipe(
+            Effect.map((response) => ({ response: JSON.parse(response), state: undefined })),
             Effect.ensuring(outdated)
           )
         }),

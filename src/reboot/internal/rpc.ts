@@ -30,15 +30,10 @@ export interface Options {
 /** @internal */
 export interface Rpc {
   /**
-   * `caller` travels as a cookie, the one header that Reboot hands to a method:
-   * the servicer can tell whose write it is.
+   * Text of the request and of the response. `caller` travels as a cookie, the
+   * one header that Reboot hands to a method: a servicer can tell whose write it is.
    */
-  readonly write: <T extends StateType>(
-    type: T,
-    id: string,
-    request: States[T]["request"],
-    caller: string
-  ) => Effect.Effect<States[T]["response"], StoreError>
+  readonly write: (type: StateType, id: string, request: string, caller: string) => Effect.Effect<string, StoreError>
   readonly read: <T extends StateType>(type: T, id: string) => Effect.Effect<States[T]["state"], StoreError>
   /** One of the application's own routes, in a certain server process. */
   readonly post: (path: string, server: string) => Effect.Effect<void, StoreError>
@@ -89,11 +84,11 @@ export const make = (options: Options): Rpc => {
     })
 
   return {
-    write: <T extends StateType>(type: T, id: string, request: States[T]["request"], caller: string) =>
+    write: (type, id, request, caller) =>
       send(`write ${type} ${id}`, pathOf(type, id, writers[type]), {
-        headers: { ...headers, cookie: callerCookie(caller) },
-        body: JSON.stringify({ request: JSON.stringify(request) })
-      }).pipe(Effect.map(({ text }): States[T]["response"] => JSON.parse(fieldOf(text, "response")))),
+        headers: { ...headers, cookie: `${callerCookie}=${caller}` },
+        body: JSON.stringify({ request })
+      }).pipe(Effect.map(({ text }) => fieldOf(text, "response"))),
 
     read: <T extends StateType>(type: T, id: string) =>
       send(`read ${type} ${id}`, pathOf(type, id, readers[type]), { headers, body: "{}" }).pipe(
@@ -115,16 +110,15 @@ export const make = (options: Options): Rpc => {
  */
 export const serverHeader = "x-reboot-server-id"
 
-/** @internal */
-export const callerCookie = (caller: string): string => `effmcp=${caller}`
+const callerCookie = "effmcp"
 
 /**
- * Who made the call, as `callerCookie` said it.
+ * The `caller` of whoever made a call; "" for none.
  *
  * @internal
  */
-export const callerOf = (cookie: string | null | undefined): string | undefined =>
-  cookie?.startsWith("effmcp=") === true ? cookie.slice("effmcp=".length) : undefined
+export const callerOf = (cookie: string | null): string =>
+  cookie?.startsWith(`${callerCookie}=`) === true ? cookie.slice(callerCookie.length + 1) : ""
 
 // -----------------------------------------------------------------------------
 // internal

@@ -10,7 +10,7 @@
  *
  * @internal
  */
-import type * as Http from "node:http"
+import * as Http from "node:http"
 import type { Loaded } from "./generated.ts"
 import { checkPackage, databaseSocket, importPy, logging, python, shards, wheel } from "./patches.ts"
 
@@ -76,8 +76,8 @@ const answers = {
 } as const
 
 /**
- * Writes that have become durable are told through a pipe, by type and id: a
- * writer method ends before that, and Reboot tells nobody else.
+ * Writes that have become durable are told through a pipe: a writer method ends
+ * before that, and Reboot tells only who called.
  */
 const durable = `
 import asyncio, reboot.aio.state_managers as states
@@ -95,7 +95,8 @@ async def store_and_tell(self, *, state_type, state_ref, effects=None, **kwargs)
     await store(self, state_type=state_type, state_ref=state_ref, effects=effects, **kwargs)
     if effects is not None and effects.state is not None:
         isTold = len(waiting) == 0
-        waiting.extend(f"{state_type}:{state_ref.id}\\n".encode("utf-8"))
+        version = getattr(effects.state, "version", 0)
+        waiting.extend(f"{state_type}:{version}:{state_ref.id}\\n".encode("utf-8"))
         if isTold:
             tell()
 _set(states.SidecarStateManager, "_store", store_and_tell)
@@ -134,7 +135,7 @@ export const applyToParent = (loaded: Loaded, settings: ParentSettings): void =>
 
 /** @internal */
 export interface Server {
-  /** A file descriptor: a line `<state type>:<id>` for each write, when it is durable. */
+  /** A file descriptor: a line `<state type>:<version>:<id>` for each write, when it is durable. */
   readonly durable: number
   /** Envoy's port for processes of this machine, without TLS. */
   readonly envoy: URL
@@ -172,8 +173,7 @@ const patchExpress = (loaded: Loaded): void => {
   if (typeof express.application?.listen !== "function") {
     throw new Error("Reboot cannot be patched: express has no application.listen")
   }
-  const { createServer }: typeof Http = loaded.require("node:http")
   express.application.listen = function(port, listening) {
-    return createServer(this).listen(port, "127.0.0.1", listening)
+    return Http.createServer(this).listen(port, "127.0.0.1", listening)
   }
 }

@@ -1,0 +1,204 @@
+/**
+ * `Application` of a host: one of several server processes, each of which has a
+ * part of the states. Calls go through Envoy, also to states of this process,
+ * since nobody else knows where a state lives. Where it is this one, what the
+ * servicers make of a write is told without passing it through text.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { StoreError } from "../../store/StoreError.ts"
+import type { Application, States, StateType, Written } from "./Application.ts"
+import type { Loaded, Servicer } from "./generated.ts"
+import { machines } from "./machines.ts"
+import { stateTypes } from "./methods.ts"
+import { callerOf, type Rpc } from "./rpc.ts"
+import * as Servicers from "./servicers.ts"
+import * as Serving from "./serving.ts"
+import type { Note } from "./wakeups.ts"
+
+/** @internal */
+export interface Options {
+  readonly loaded: Loaded
+  readonly secret: string
+  /** Names this opening, as the store that is made of it does. */
+  readonly boot: string
+  /** A state of this process was written, and can be read. Also told of own writes. */
+  readonly onWritten: (note: Note) => void
+}
+
+/** @internal */
+export interface Host {
+  readonly servicers: ReadonlyArray<Servicer>
+  /**
+   * A write of a state of this process is durable. A servicer ends before that,
+   * and whoever called may be in another process.
+   */
+  readonly durable: (type: StateType, version: number, id: string) => void
+  /** A state of another process was written. */
+  readonly noted: (note: Note) => void
+  /** States of other processes may have been written, and nobody heard of it. */
+  readonly missed: () => void
+  /** The application, once Reboot is up. `flush` is that of the other hosts. */
+  readonly application: (rpc: Rpc, flush: Application["flush"]) => Application
+}
+
+/** A write of this process that is under way. */
+interface Pending<T extends StateType> {
+  readonly type: T
+  readonly request: States[T]["request"]
+  /** Set by the servicer, where that is in this process. */
+  written: Written<T> | undefined
+}
+
+/** What a servicer has made of a state, which is not known to be durable. */
+interface Applied {
+  readonly state: States[StateType]["state"]
+  readonly by: string
+}
+
+/** States of this process that are read without a call, since the newest is known. */
+const kept = 1_024
+
+/** States of other processes that somebody here may remember. */
+const keptElsewhere = 16_384
+
+/** @internal */
+export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
+  const serving = Serving.make()
+  const pending = new Map<string, Pending<StateType>>()
+  const watchers = new Set<(type: StateType, id: string) => void>()
+  const applied = newest<Applied>(kept)
+  const latest = newest<States[StateType]["state"]>(kept)
+  const elsewhere = newest<readonly [StateType, string]>(keptElsewhere)
+  let count = 0
+
+  const changed = (type: StateType, id: string): void => {
+    for (const watcher of watchers) watcher(type, id)
+  }
+
+  /** Of what is not followed any more, nothing must be remembered. */
+  const followElsewhere = (type: StateType, id: string): void => {
+    const gone = elsewhere.set(`${type}/${id}`, [type, id])
+    if (gone !== undefined) changed(...gone)
+  }
+
+  const servicers = Servicers.make({
+    loaded,
+    machines,
+    secret,
+    incoming: <T extends StateType>(type: T, id: string, text: string, cookie: string | null) => {
+      const caller = callerOf(cookie)
+      const by = processOf(caller)
+      const own = by === boot ? pending.get(caller) as unknown as Pending<T> | undefined : undefined
+      // Nobody waits for it any more: what came after it may have been written.
+      if (by === boot && own === undefined) return undefined
+      const request: States[T]["request"] = own?.request ?? JSON.parse(text)
+      return {
+        request: addressed(type, request, boot),
+        applied: (state, response) => {
+          applied.set(`${type}/${id}/${state.version}`, { state, by })
+          if (own !== undefined) own.written = { state, response }
+        }
+      }
+    },
+    answer: (_type, _text, response) => JSON.stringify(response),
+    task: serving.run
+  })
+
+  return {
+    servicers,
+
+    durable: (type, version, id) => {
+      const made = applied.take(`${type}/${id}/${version}`)
+      if (made === undefined) return
+      latest.set(`${type}/${id}`, made.state)
+      if (made.by !== boot) changed(type, id)
+      onWritten([type, id, made.by])
+    },
+
+    noted: ([type, id, by]) => by === boot ? undefined : changed(type, id),
+
+    missed: () => {
+      for (const state of elsewhere.values()) changed(...state)
+    },
+
+    application: (rpc, flush) => ({
+      role: "host",
+      read: <T extends StateType>(type: T, id: string): Effect.Effect<States[T]["state"], StoreError> =>
+        Effect.suspend(() => {
+          const known = latest.get(`${type}/${id}`)
+          if (known !== undefined) return Effect.succeed(known as States[T]["state"])
+          followElsewhere(type, id)
+          return rpc.read(type, id)
+        }),
+      write: <T extends StateType>(type: T, id: string, request: States[T]["request"]) =>
+        Effect.suspend(() => {
+          const caller = `${boot}.${++count}`
+          const write: Pending<T> = { type, request, written: undefined }
+          pending.set(caller, write as unknown as Pending<StateType>)
+          return rpc.write(type, id, JSON.stringify(request), caller).pipe(
+            Effect.map((response): Written<T> => {
+              if (write.written !== undefined) return write.written
+              followElsewhere(type, id)
+              return { response: JSON.parse(response), state: undefined }
+            }),
+            Effect.ensuring(Effect.sync(() => pending.delete(caller)))
+          )
+        }),
+      serve: serving.serve,
+      watch: (watcher): Effect.Effect<void, never, Scope.Scope> =>
+        Effect.asVoid(Effect.acquireRelease(
+          Effect.sync(() => watchers.add(watcher)),
+          () => Effect.sync(() => watchers.delete(watcher))
+        )),
+      flush
+    })
+  }
+}
+
+/**
+ * A line of Reboot's about a write that is durable: `<state type>:<version>:<id>`.
+ *
+ * @internal
+ */
+export const parseDurable = (line: string): readonly [type: StateType, version: number, id: string] | undefined => {
+  const [, name, version, id] = /^effmcp\.v1\.(\w+):(\d+):(.*)$/.exec(line) ?? []
+  const type = stateTypes.find((type) => type === name)
+  return type === undefined || id === undefined ? undefined : [type, Number(version), id]
+}
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+/** A caller is a process, or a write of one: `<process>.<number>`. */
+const processOf = (caller: string): string => caller.split(".", 1)[0]!
+
+/** Who sends it does not know where the state lives: this process must run what starts. */
+const addressed = <T extends StateType>(type: T, request: States[T]["request"], boot: string): States[T]["request"] =>
+  type === "Call" && (request as States["Call"]["request"]).boot === undefined ? { ...request, boot } : request
+
+/** Keeps the newest entries. */
+const newest = <A>(limit: number) => {
+  const entries = new Map<string, A>()
+  return {
+    get: (key: string): A | undefined => entries.get(key),
+    take: (key: string): A | undefined => {
+      const value = entries.get(key)
+      entries.delete(key)
+      return value
+    },
+    /** Returns what had to go. */
+    set: (key: string, value: A): A | undefined => {
+      entries.delete(key)
+      entries.set(key, value)
+      if (entries.size <= limit) return undefined
+      const [oldest, gone] = entries.entries().next().value!
+      entries.delete(oldest)
+      return gone
+    },
+    values: (): ReadonlyArray<A> => Array.from(entries.values())
+  }
+}

@@ -108,6 +108,8 @@ const AnyWrite = Schema.Union([
   Schema.Union([Complete, Forget, EndSession, ForgetSession])
 ])
 
+export const anyWrite: Arbitrary.Arbitrary<Write> = Arbitrary.schema(AnyWrite)
+
 export type Writes = NonEmptyReadonlyArray<Write>
 
 const writes = Arbitrary.array(Arbitrary.schema(AnyWrite), { minLength: 1, maxLength: 4 }).pipe(

@@ -158,6 +158,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
     writes.forEach((write, i) => {
       const outcome = outcomes[i]!
+      if (write._tag === "Signal") {
+        // whatever became of it: a timer that finds its signal there, or no call, is due for ever otherwise
+        wheels.disarm(id, write.name)
+      }
       if (isFresh(outcome) || outcome._tag === "Parked") {
         tell(id, topic, write, outcome)
       }
@@ -198,7 +202,6 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         return options.driving().started(id)
       }
       case "Signal": {
-        wheels.disarm(id, write.name)
         topics.notify("Execution", topic)
         return options.driving().news(id)
       }

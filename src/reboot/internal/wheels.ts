@@ -38,19 +38,16 @@ export interface Wheels {
   readonly task: (wheelId: string) => Effect.Effect<void>
   /** Another process may have written the wheel. */
   readonly changed: (wheelId: string) => void
-  /** Time of the earliest timer here that was not given out. */
+  /** Time of the earliest timer here. */
   readonly nextTimer: Effect.Effect<number | undefined, StoreError>
-  /**
-   * Timers due at `now`, earliest first. They are given out: to be signalled, and
-   * not to be given again unless they are armed again.
-   */
+  /** Timers due at `now`, earliest first. They are to be signalled, and are due until they are disarmed. */
   readonly due: (now: number, limit: number) => Effect.Effect<ReadonlyArray<WheelTimer>, StoreError>
 }
 
 /** A timer in memory. */
 interface Known {
   readonly timer: WheelTimer
-  /** Given out, or removed. */
+  /** Removed since `inOrder` was made. */
   gone: boolean
 }
 
@@ -98,15 +95,13 @@ const publish = (wheel: Wheel, state: TimersState): void => {
   if (state.version < wheel.version) {
     return
   }
-  const before = wheel.timers
   wheel.version = state.version
   wheel.timers = new Map()
   wheel.names = new Map()
   for (const timer of timersOf(state)) {
     const key = keyOf(timer)
     if (!wheel.removals.has(key)) {
-      const known = before.get(key)
-      wheel.timers.set(key, { timer, gone: known?.timer.at === timer.at && known.gone })
+      wheel.timers.set(key, { timer, gone: false })
       addName(wheel.names, timer)
     }
   }
@@ -273,10 +268,7 @@ export const make = Effect.fnUntraced(function*(
             }
           }
         }
-        return due.sort((a, b) => a.timer.at - b.timer.at).slice(0, limit).map((known) => {
-          known.gone = true
-          return known.timer
-        })
+        return due.sort((a, b) => a.timer.at - b.timer.at).slice(0, limit).map(({ timer }) => timer)
       })
   }
 })

@@ -6,6 +6,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import type { Driving } from "../../store/internal/driver.ts"
 import type { Tails } from "../../store/internal/tails.ts"
 import type { Watches } from "../../store/internal/watches.ts"
@@ -49,6 +50,8 @@ export interface Calls {
     groups: ReadonlyArray<ReadonlyArray<CallWrite>>,
     uncertain: boolean
   ) => Effect.Effect<ReadonlyArray<Written>, StoreError>
+  /** Returns when no write of the state is under way: what was made of it is known. */
+  readonly quiet: (stateId: string) => Effect.Effect<void>
   /** Where the execution stands. */
   readonly standing: (state: CallState) => ReturnType<Tasks["standing"]>
   /** What the process that made the call may not have done: see `Tasks`. */
@@ -85,6 +88,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const { application, boot, directory, mirror, recent, topics, values, wheels } = options
   const clock = yield* Clock.Clock
   const spilling = new Set<string>()
+  /** By state; its lane has one write under way at a time. */
+  const underWay = new Map<string, Latch.Latch>()
 
   // ---------------------------------------------------------------------------
   // before
@@ -347,6 +352,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 
   return {
+    quiet: (stateId) => Effect.suspend(() => underWay.get(stateId)?.await ?? Effect.void),
     standing,
     write: Effect.fnUntraced(function*(id, groups, uncertain) {
       const key = stateId.make(id)
@@ -354,13 +360,25 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       yield* room(id, writes)
       const request = yield* stored(writes)
       const before = mirror.get("Call", key)
+      const written = Latch.makeUnsafe(false)
+      underWay.set(key, written)
       const { response, state } = yield* application.write("Call", key, {
         writes: request,
         now: clock.currentTimeMillisUnsafe(),
         boot: application.role === "owner" ? boot : undefined
-      }).pipe(Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))))
-      mirror.written("Call", key, state)
-      publish(id, writes, response.outcomes, before, state, uncertain)
+      }).pipe(
+        Effect.tap(({ response, state }) =>
+          Effect.sync(() => {
+            mirror.written("Call", key, state)
+            publish(id, writes, response.outcomes, before, state, uncertain)
+          })
+        ),
+        Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))),
+        Effect.ensuring(Effect.sync(() => {
+          underWay.delete(key)
+          written.openUnsafe()
+        }))
+      )
       if (response.spill !== undefined) {
         spill(id, response.spill)
       }

@@ -261,10 +261,27 @@ export const make = Effect.fnUntraced(function*(
   // tasks and the driver
   // ---------------------------------------------------------------------------
 
+  /**
+   * The state as the write left it that scheduled the task, which may not be known
+   * here yet: its answer is under way, or it was another process that made it.
+   */
+  const anew = <T extends "Call" | "Session">(
+    type: T,
+    key: string,
+    quiet?: Effect.Effect<void>
+  ): Effect.Effect<States[T]["state"], StoreError> =>
+    Effect.suspend(() => {
+      if (application.role === "owner" && quiet !== undefined) {
+        return Effect.andThen(quiet, known.read(type, key))
+      }
+      known.changed(type, key)
+      return known.read(type, key)
+    })
+
   const running: tasks.Tasks = isFront ? tasks.none : yield* tasks.make({
     application,
     read: (key) =>
-      Effect.map(known.read("Call", key), (state) => {
+      Effect.map(anew("Call", key, call.quiet(key)), (state) => {
         const id = callRead.idOf(state)
         return id === undefined ? undefined : { id, standing: call.standing(state) }
       }),
@@ -273,7 +290,7 @@ export const make = Effect.fnUntraced(function*(
     takeOver: call.takeOver,
     settled: entries.settled,
     session: Effect.fnUntraced(function*(key) {
-      const record = sessionState.record(yield* known.read("Session", key))
+      const record = sessionState.record(yield* anew("Session", key))
       if (record !== undefined) {
         entries.enter({ _tag: "Session", id: record.id, createdAt: record.createdAt })
         yield* entries.settled(record.id)
@@ -374,6 +391,7 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
+  application.onFlush?.(entries.flush)
   if (application.role !== "owner") {
     yield* application.watch(changed)
     yield* Effect.forkScoped(Effect.forever(Effect.delay(poll, yield* PollInterval)))
@@ -389,6 +407,7 @@ export const make = Effect.fnUntraced(function*(
   )
 
   return {
+    role: application.role,
     commit,
     submit: (writes) => queued(writes, queue.submit),
     key: (name) =>

@@ -115,4 +115,6 @@ export interface Application {
   readonly role: "owner" | "host" | "front"
   /** Puts what hosts hold back (entries of the directory) where `read` finds it. */
   readonly flush: Effect.Effect<void, StoreError>
+  /** What `flush` of other processes does here. */
+  readonly onFlush?: ((flush: Effect.Effect<void, StoreError>) => void) | undefined
 }

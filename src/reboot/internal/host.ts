@@ -40,8 +40,10 @@ export interface Host {
   readonly noted: (note: Note) => void
   /** States of other processes may have been written, and nobody heard of it. */
   readonly missed: () => void
-  /** The application, once Reboot is up. `flush` is that of the other hosts. */
-  readonly application: (rpc: Rpc, flush: Application["flush"]) => Application
+  /** Puts what this process holds back where others read it. */
+  readonly flush: Effect.Effect<void, StoreError>
+  /** The application, once Reboot is up. `flushOthers` is `flush` of the other hosts. */
+  readonly application: (rpc: Rpc, flushOthers: Effect.Effect<void, StoreError>) => Application
 }
 
 /** A write of this process that is under way. */
@@ -73,6 +75,7 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
   const latest = newest<States[StateType]["state"]>(kept)
   const elsewhere = newest<readonly [StateType, string]>(keptElsewhere)
   let count = 0
+  let flushHere: Effect.Effect<void, StoreError> = Effect.void
 
   const changed = (type: StateType, id: string): void => {
     for (const watcher of watchers) watcher(type, id)
@@ -124,7 +127,9 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
       for (const state of elsewhere.values()) changed(...state)
     },
 
-    application: (rpc, flush) => ({
+    flush: Effect.suspend(() => flushHere),
+
+    application: (rpc, flushOthers) => ({
       role: "host",
       read: <T extends StateType>(type: T, id: string): Effect.Effect<States[T]["state"], StoreError> =>
         Effect.suspend(() => {
@@ -153,7 +158,10 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
           Effect.sync(() => watchers.add(watcher)),
           () => Effect.sync(() => watchers.delete(watcher))
         )),
-      flush
+      flush: flushOthers,
+      onFlush: (flush) => {
+        flushHere = flush
+      }
     })
   }
 }

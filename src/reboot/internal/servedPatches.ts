@@ -40,10 +40,12 @@ _set(database.DatabaseServer, "address", property(lambda self: f"unix:{sockets}/
 
 /**
  * Envoy's public port on one address, and an end of the whole application with
- * Envoy: without it no server is reached, and Reboot would not notice.
+ * Envoy: without it no server is reached, and Reboot would not notice. Envoy ends
+ * with this process, however that ends, and not when a terminal or a supervisor
+ * tells the whole group to end: servers that drain still need it.
  */
 const envoy = (host: string): string => `
-import asyncio, signal, sys
+import asyncio, ctypes, signal, sys
 import reboot.routing.envoy_config as config, reboot.server.executable_local_envoy as executable
 listeners = config.listeners
 def listeners_there(*args, **kwargs):
@@ -54,13 +56,25 @@ def listeners_there(*args, **kwargs):
     public[0].address.socket_address.address = ${python(host)}
     return made
 _set(config, "listeners", listeners_there)
+system = ctypes.CDLL(None)
+def end_with_parent():
+    os.setsid()
+    if hasattr(system, "prctl"):
+        system.prctl(1, signal.SIGKILL)
 start, stop = executable.ExecutableLocalEnvoy._start, executable.ExecutableLocalEnvoy._stop
 async def start_watched(self):
-    await start(self)
+    create = asyncio.create_subprocess_exec
+    def create_bound(*args, **kwargs):
+        return create(*args, preexec_fn=end_with_parent, **kwargs)
+    asyncio.create_subprocess_exec = create_bound
+    try:
+        await start(self)
+    finally:
+        asyncio.create_subprocess_exec = create
     async def watch():
         await self._process.wait()
         print("Envoy has ended; the application ends too", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)
     self._effect_durable_mcp_watch = asyncio.create_task(watch())
 async def stop_watched(self):
     self._effect_durable_mcp_watch.cancel()

@@ -20,11 +20,12 @@ import type { Installation } from "./installation.ts"
 import { messageOf, within } from "./limits.ts"
 import * as Owner from "./owner.ts"
 import * as Patches from "./patches.ts"
+import * as Probe from "./probe.ts"
 import * as Process from "./process.ts"
 
 /** @internal */
 export interface Options {
-  /** Of the application. Reboot knows its states by it. */
+  /** Of the application. Its states do not depend on it. */
   readonly name: string
   /** Made when it does not exist. */
   readonly stateDirectory: string
@@ -47,6 +48,7 @@ export const make = Effect.fnUntraced(function*(
   const count = yield* Process.hold(directory)
   yield* lockedDirectory(directory)
   const sockets = yield* socketDirectory(directory)
+  yield* Probe.openable(options.installation, Path.join(directory, "p000000"))
   const loaded = yield* Process.load(options.installation)
   const secret = Crypto.randomBytes(32).toString("base64url")
   const owner = Owner.make({
@@ -113,17 +115,13 @@ const constructed = (
       Patches.prepare(loaded, settings, count)
       return Patches.construct(loaded)
     },
-    catch: (cause) => ofDatabase(directory, cause)
+    catch: (cause) =>
+      new StoreError({
+        reason: "Io",
+        message: `${directory}: ${messageOf(cause)}. Check the folder and its volume.`,
+        cause
+      })
   })
-
-const ofDatabase = (directory: string, cause: unknown): StoreError => {
-  const message = messageOf(cause)
-  return new StoreError({
-    reason: /corrupt/i.test(message) ? "Corrupt" : /no space left/i.test(message) ? "DiskFull" : "Io",
-    message: `${directory}: ${message}. Check the folder and its volume.`,
-    cause
-  })
-}
 
 const running = (
   harness: Harness,

@@ -16,7 +16,7 @@ import type { readers, tasks, writers } from "./methods.ts"
 /** The context of a method call. */
 export interface MethodContext {
   readonly stateId: string
-  readonly callerBearerToken: string | null
+  readonly callerBearerToken: string | null | undefined
   readonly cookie: string | null
   /** Reboot takes the call back. */
   readonly cancelled: Promise<void>

@@ -1,5 +1,6 @@
 /**
- * `child.ts` as a process that can be killed.
+ * A program that says lines of JSON, as a process that can be killed; `child.ts`
+ * for one.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { type Cause, Effect, Queue, type Scope, Stream } from "effect"
@@ -13,26 +14,33 @@ export interface Line {
   readonly message?: string
 }
 
-export interface StoreProcess {
+export interface StoreProcess<A = Line> {
   /** What it says next; fails with `Done` after its end. */
-  readonly next: Effect.Effect<Line, Cause.Done>
+  readonly next: Effect.Effect<A, Cause.Done>
   /** SIGKILL; returns what it had said and nobody had read. */
-  readonly kill: Effect.Effect<ReadonlyArray<Line>>
+  readonly kill: Effect.Effect<ReadonlyArray<A>>
 }
 
-/** Starts the process with these arguments; it is killed when the scope closes. */
-export const start: (...args: ReadonlyArray<string>) => Effect.Effect<StoreProcess, never, Scope.Scope> = (...args) =>
+/** Starts `child.ts` with these arguments; it is killed when the scope closes. */
+export const start = (...args: ReadonlyArray<string>): Effect.Effect<StoreProcess, never, Scope.Scope> =>
+  startProgram(new URL("child.ts", import.meta.url), args)
+
+/** Starts a program; it is killed when the scope closes. */
+export const startProgram = <A = Line>(
+  url: URL,
+  args: ReadonlyArray<string>
+): Effect.Effect<StoreProcess<A>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const program = fileURLToPath(new URL("child.ts", import.meta.url))
+    const program = fileURLToPath(url)
     const handle = yield* ChildProcess.make(process.execPath, [program, ...args], {
       stderr: "inherit",
       killSignal: "SIGKILL"
     })
-    const lines = yield* Queue.make<Line, Cause.Done>()
+    const lines = yield* Queue.make<A, Cause.Done>()
     yield* handle.stdout.pipe(
       Stream.decodeText(),
       Stream.splitLines,
-      Stream.map((line): Line => JSON.parse(line)),
+      Stream.map((line): A => JSON.parse(line)),
       Stream.orDie,
       Stream.runIntoQueue(lines),
       Effect.forkScoped

@@ -21,6 +21,24 @@ _set(managers, "EVERY_LOCAL_NETWORK_ADDRESS", "127.0.0.1")
 _set(react, "EVERY_LOCAL_NETWORK_ADDRESS", "127.0.0.1")
 `
 
+/** The database is found by the path of its socket, which Reboot would take for a host and a port. */
+const databaseClient = `
+import asyncio, reboot.server.database as clients
+async def make_channel(cls, target):
+    limit = clients.MAX_DATABASE_GRPC_MESSAGE_LENGTH_BYTES
+    channel = clients.grpc.aio.insecure_channel(
+        target,
+        options=clients.make_retry_channel_options(
+            max_send_message_length=limit,
+            max_receive_message_length=limit,
+        ),
+        interceptors=clients.aio_client_interceptors(),
+    )
+    await asyncio.wait_for(channel.channel_ready(), timeout=45)
+    return channel
+_set(clients.DatabaseClient, "_make_database_channel", classmethod(make_channel))
+`
+
 /** The database's socket is relative to the working directory in which Reboot is made. */
 const database = (sockets: string): string => `
 ${databaseSocket}
@@ -142,7 +160,7 @@ export const applyToParent = (loaded: Loaded, settings: ParentSettings): void =>
   importPy(
     loaded,
     "effect_durable_mcp.parent_patches",
-    [wheel, loopback, database(settings.sockets), envoy(settings.host), logging].join("\n"),
+    [wheel, loopback, databaseClient, database(settings.sockets), envoy(settings.host), logging].join("\n"),
     "Reboot cannot be patched"
   )
 }
@@ -165,7 +183,7 @@ export const applyToServer = (loaded: Loaded): Server => {
   importPy(
     loaded,
     "effect_durable_mcp.server_patches",
-    [wheel, loopback, shards, durable, trustedEnvoy, logging].join("\n"),
+    [wheel, loopback, databaseClient, shards, durable, trustedEnvoy, logging].join("\n"),
     "Reboot cannot be patched"
   )
   patchExpress(loaded)

@@ -3,14 +3,14 @@ import { Effect, Option, Redacted } from "effect"
 import * as memoryBackend from "../../src/store/internal/memoryBackend.ts"
 import * as MemoryStore from "../../src/store/MemoryStore.ts"
 import { Store, type Write } from "../../src/store/Store.ts"
-import { storeContract } from "./contract.ts"
+import { fromBackendOf, storeContract } from "./contract.ts"
 import { append, openStream } from "./harness.ts"
 
 storeContract(
   "MemoryStore",
   Effect.sync(() => {
     const disk = new memoryBackend.Disk()
-    return { open: Effect.sync(() => memoryBackend.make(disk)) }
+    return { open: fromBackendOf(Effect.sync(() => memoryBackend.make(disk))) }
   })
 )
 

@@ -4,7 +4,7 @@ import * as Backend from "../../src/store/internal/sqliteBackend.ts"
 import * as Errors from "../../src/store/internal/sqliteErrors.ts"
 import * as File from "../../src/store/internal/sqliteFile.ts"
 import { migrations } from "../../src/store/internal/sqliteSchema.ts"
-import { storeContract } from "./contract.ts"
+import { fromBackendOf, storeContract } from "./contract.ts"
 import * as TempFile from "./sqlite/TempFile.ts"
 
 const open = (filename: string) =>
@@ -31,6 +31,6 @@ storeContract(
   "SqliteStore",
   Effect.map(TempFile.makeInMemory, (filename) => {
     Fs.writeFileSync(filename, template)
-    return { open: open(filename) }
+    return { open: fromBackendOf(open(filename)) }
   })
 )

@@ -289,6 +289,7 @@ export const make = Effect.fnUntraced(function*(
     resume: (id) => commit([{ _tag: "Resume", id }]),
     takeOver: call.takeOver,
     settled: entries.settled,
+    settle: entries.flush,
     session: Effect.fnUntraced(function*(key) {
       const record = sessionState.record(yield* anew("Session", key))
       if (record !== undefined) {

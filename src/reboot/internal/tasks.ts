@@ -13,11 +13,11 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Scheduler from "effect/Scheduler"
 import type * as Scope from "effect/Scope"
+import { delayMillis } from "../../store/internal/backoff.ts"
 import type { Standing } from "../../store/internal/driver.ts"
 import { StoreError } from "../../store/StoreError.ts"
-import { StartsPerTurn } from "../../store/StoreLimits.ts"
+import { Backoff, StartsPerTurn } from "../../store/StoreLimits.ts"
 import type { Application } from "./Application.ts"
-import { persist } from "./holdBack.ts"
 
 /**
  * Most executions that this process may have under way. Reboot takes 1,024 tasks
@@ -30,6 +30,9 @@ const maxWoken = 1_000
 
 /** How long a write is held back before it fails. */
 const longestHold = "10 seconds"
+
+/** How long the store waits for tasks that can end when it closes. */
+const longestClose = "2 seconds"
 
 /** An execution of which this process has to know where it stands. */
 interface Watched {
@@ -62,6 +65,8 @@ export interface Options {
   readonly takeOver: (stateId: string) => Effect.Effect<void, StoreError>
   /** What was entered into the directory for the call is durable. */
   readonly settled: (id: string) => Effect.Effect<void>
+  /** Makes it so at once, for all calls. */
+  readonly settle: Effect.Effect<void, StoreError>
   readonly session: (stateId: string) => Effect.Effect<void, StoreError>
   readonly wheel: (wheel: string) => Effect.Effect<void>
 }
@@ -108,6 +113,7 @@ export const none: Tasks = {
 /** @internal */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Tasks> {
   const startsPerTurn = yield* StartsPerTurn
+  const backoff = yield* Backoff
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const watched = new Map<string, Watched>()
   const held = new Set<string>()
@@ -117,13 +123,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   let startedInTurn = 0
   /** Opened when an execution is watched no more. */
   const fewer = Latch.makeUnsafe(false)
-  /** Tasks that only wait for what is to become durable. */
-  let ending = 0
-  let closing = false
-  let onEnded: (() => void) | undefined
+  /** Tasks that are at work, or only wait for what is to become durable. */
+  let busy = 0
+  let isClosing = false
+  let onChange: (() => void) | undefined
 
   const mustRun = (standing: Standing | undefined): boolean =>
     standing?.state === "running" || standing?.state === "stopped"
+
+  /** Reboot is about to begin its task, which has nothing to wait for. */
+  const isToBegin = ({ awaited, standing }: Watched): boolean => awaited && !mustRun(standing)
 
   const watch = (id: string): Watched => {
     let execution = watched.get(id)
@@ -150,6 +159,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     ) {
       watched.delete(id)
       fewer.openUnsafe()
+      onChange?.()
     }
   }
 
@@ -180,12 +190,6 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       )
     })
 
-  /** A store that is another's leaves its tasks to that one. */
-  const insist = <A>(what: string, effect: Effect.Effect<A, StoreError>): Effect.Effect<A> =>
-    persist(what, Effect.catch(effect, (error) => closing ? Effect.never : Effect.fail(error))).pipe(
-      Effect.catch(() => Effect.never)
-    )
-
   /** When the driver is there, and not too many at a time. */
   const admit = Effect.gen(function*() {
     yield* isDriven.await
@@ -199,16 +203,32 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   })
 
-  const whileEnding = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+  /** A task that waits for a run, or for what may never come. */
+  const waiting = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
     Effect.suspend(() => {
-      ending++
+      busy--
+      onChange?.()
+      return Effect.ensuring(effect, Effect.sync(() => busy++))
+    })
+
+  /** Tries again for as long as the store is open and ours; after that the task is left to the next process. */
+  const insist = <A>(what: string, effect: Effect.Effect<A, StoreError>, failures = 1): Effect.Effect<A> =>
+    Effect.catch(effect, (error) =>
+      isClosing || error.reason === "Fenced"
+        ? waiting(Effect.never)
+        : Effect.logWarning(`${what}: Reboot cannot be used, trying again`, error).pipe(
+          Effect.andThen(waiting(Effect.sleep(delayMillis(backoff, failures)))),
+          Effect.andThen(insist(what, effect, failures + 1))
+        ))
+
+  const task = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      busy++
       return Effect.ensuring(
         effect,
         Effect.sync(() => {
-          ending--
-          if (ending === 0) {
-            onEnded?.()
-          }
+          busy--
+          onChange?.()
         })
       )
     })
@@ -223,24 +243,24 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     execution.unfollowed ||= !execution.ours
     yield* Effect.gen(function*() {
       if (wasStopped) {
-        yield* admit
+        yield* waiting(admit)
         yield* insist("A stopped execution was not resumed", options.resume(id))
       }
       while (true) {
         execution.changed.closeUnsafe()
         if (mustRun(execution.standing)) {
-          yield* admit
+          yield* waiting(admit)
           if (execution.standing?.state === "running") {
             options.started(id)
           }
-          yield* execution.changed.await
+          yield* waiting(execution.changed.await)
         } else if (execution.following > 0) {
           yield* execution.changed.await
         } else if (execution.unfollowed) {
           execution.unfollowed = false
-          yield* whileEnding(insist("A call was not taken over", options.takeOver(stateId)))
+          yield* insist("A call was not taken over", options.takeOver(stateId))
         } else {
-          yield* whileEnding(options.settled(id))
+          yield* options.settled(id)
           if (!mustRun(execution.standing) && execution.following === 0 && !execution.unfollowed) {
             if (execution.standing !== undefined && execution.standing.state !== "completed") {
               parked.add(id)
@@ -284,7 +304,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       })
       return Effect.suspend(() =>
         isFull()
-          ? Effect.timeoutOrElse(wait, {
+          // most of them may wait for one write
+          ? Effect.timeoutOrElse(Effect.andThen(Effect.ignore(options.settle), wait), {
             duration: longestHold,
             orElse: () =>
               Effect.fail(
@@ -300,17 +321,24 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     driven: () => isDriven.openUnsafe(),
     serve: options.application.serve((type, id) =>
       type === "Call"
-        ? call(id)
+        ? task(call(id))
         : type === "Session"
-        ? whileEnding(insist("A session was not entered", options.session(id)))
+        ? task(insist("A session was not entered", options.session(id)))
         : options.wheel(id)
     ),
-    close: Effect.callback((resume) => {
-      closing = true
-      onEnded = () => resume(Effect.void)
-      if (ending === 0) {
-        resume(Effect.void)
-      }
+    close: Effect.suspend(() => {
+      isClosing = true
+      const isOver = () => busy === 0 && !Array.from(watched.values()).some(isToBegin)
+      const over = Effect.callback<void>((resume) => {
+        onChange = () => {
+          if (isOver()) {
+            resume(Effect.void)
+          }
+        }
+        onChange()
+      })
+      // so that Reboot hears of those that have ended
+      return Effect.andThen(Effect.timeoutOption(over, longestClose), Effect.repeat(Effect.yieldNow, { times: 2 }))
     })
   }
 })

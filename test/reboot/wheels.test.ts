@@ -306,5 +306,5 @@ describe("wheels and crashes", () => {
           // until the program outlives its process
         }
       }
-    }), { timeout: 60_000 })
+    }), { timeout: 60_000, arbitrary: { runs: 100 } })
 })

@@ -257,7 +257,8 @@ export const make = Effect.fnUntraced(function*(
         return
       }
       const isNew = view.apply(entry)
-      if (entry._tag !== "Written" && (isNew || !isLoaded)) {
+      // before the pages are known, all of it has to be said again when they are
+      if (!isLoaded || (isNew && entry._tag !== "Written")) {
         pending.push(entry)
         pendingById.set(entry.id, (pendingById.get(entry.id) ?? 0) + 1)
         held.later()

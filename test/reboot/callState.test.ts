@@ -127,7 +127,7 @@ class Call {
     const outcomes = this.apply(request)
     assert.deepStrictEqual(outcomes.map((outcome) => this.asModel(outcome)), expected)
     this.last = request
-    this.facts = writes.every(({ _tag }) => !again.includes(_tag)) &&
+    this.facts = writes.every(({ _tag }) => !again.has(_tag)) &&
       outcomes.every((outcome) => "fresh" in outcome && outcome.fresh)
   }
 
@@ -265,7 +265,7 @@ class Call {
 }
 
 /** A run parks again, only the last recovery is known, and there may be more to trim. */
-const again: ReadonlyArray<Write["_tag"]> = ["Park", "Resume", "BeginRecovery", "Trim"]
+const again: ReadonlySet<Write["_tag"]> = new Set(["Park", "Resume", "BeginRecovery", "Trim"] as const)
 
 const oldField = { steps: "oldSteps", events: "oldEvents" } as const
 

@@ -56,6 +56,14 @@ _set(base.Reboot, "__init__", construct_there)
 _set(database.DatabaseServer, "address", property(lambda self: f"unix:{sockets}/s0"))
 `
 
+/** Who has started the application is there to start it again, or the application ends. */
+const starter = `
+import ctypes, signal
+system = ctypes.CDLL(None)
+if hasattr(system, "prctl") and os.getppid() != 1:
+    system.prctl(1, signal.SIGTERM)
+`
+
 /**
  * Envoy's public port on one address, and an end of the whole application with
  * Envoy: without it no server is reached, and Reboot would not notice. Envoy ends
@@ -63,7 +71,7 @@ _set(database.DatabaseServer, "address", property(lambda self: f"unix:{sockets}/
  * tells the whole group to end: servers that drain still need it.
  */
 const envoy = (host: string): string => `
-import asyncio, ctypes, signal, sys
+import asyncio, sys
 import reboot.routing.envoy_config as config, reboot.server.executable_local_envoy as executable
 listeners = config.listeners
 def listeners_there(*args, **kwargs):
@@ -74,7 +82,6 @@ def listeners_there(*args, **kwargs):
     public[0].address.socket_address.address = ${python(host)}
     return made
 _set(config, "listeners", listeners_there)
-system = ctypes.CDLL(None)
 def end_with_parent():
     os.setsid()
     if hasattr(system, "prctl"):
@@ -142,6 +149,16 @@ args = pickle.loads(base64.b64decode(os.environ["REBOOT_NODEJS_SERVER_BASE64_ARG
 os.environ["${answers.envoy}"] = args["envoy_trusted_address"]
 `
 
+/** Reboot waits for its servers in threads, and Node is there first. */
+const quietThreads = `
+import threading
+report = threading.excepthook
+def report_others(args):
+    if args.exc_type is not ChildProcessError:
+        report(args)
+threading.excepthook = report_others
+`
+
 /** @internal */
 export interface ParentSettings {
   /** An existing folder that nobody else can enter. */
@@ -160,7 +177,8 @@ export const applyToParent = (loaded: Loaded, settings: ParentSettings): void =>
   importPy(
     loaded,
     "effect_durable_mcp.parent_patches",
-    [wheel, loopback, databaseClient, database(settings.sockets), envoy(settings.host), logging].join("\n"),
+    [wheel, loopback, databaseClient, database(settings.sockets), starter, envoy(settings.host), quietThreads, logging]
+      .join("\n"),
     "Reboot cannot be patched"
   )
 }

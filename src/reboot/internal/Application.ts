@@ -43,7 +43,7 @@ export type StateType = keyof States
 
 /** What is common to all states. */
 export interface Versioned {
-  /** Counts the writes that changed the state; 0 is a state that was never written. */
+  /** Grows with each write that changes the state; 0 is a state that was never written. */
   readonly version: number
 }
 

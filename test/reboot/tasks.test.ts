@@ -1,6 +1,6 @@
 /** Reboot's tasks, which must be there for as long as there is something to run. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import * as store from "../../src/reboot/internal/store.ts"
 import * as Simulated from "./SimulatedApplication.ts"
 
@@ -29,5 +29,20 @@ describe("a task", () => {
       yield* commit([{ _tag: "Signal", id: "e", name: "s", exit: "1" }])
       yield* turns
       assert.strictEqual(disk.incomplete("Call"), 1, "it runs again")
+    }).pipe(Effect.scoped))
+
+  it.live("tells listings of a call that was cut off before they knew of it, while it runs", () =>
+    Effect.gen(function*() {
+      const disk = new Simulated.Disk()
+      const first = yield* store.make((yield* Simulated.open(disk)).application)
+      yield* first.commit([{ _tag: "StartExecution", id: "e", workflow: "w", payload: "{}" }])
+      disk.fence()
+      assert.deepStrictEqual(disk.ids("Directory"), [], "it was held back")
+
+      const { drive, list } = yield* store.make((yield* Simulated.open(disk)).application)
+      yield* drive(() => Effect.never)
+      yield* turns
+      const found = yield* Stream.runCollect(list({}))
+      assert.deepStrictEqual(found.map(({ id, state }) => [id, state]), [["e", "running"]])
     }).pipe(Effect.scoped))
 })

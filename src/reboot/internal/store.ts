@@ -282,6 +282,10 @@ export const make = Effect.fnUntraced(function*(
     application,
     read: (key) =>
       Effect.map(anew("Call", key, call.quiet(key)), (state) => {
+        // what the process before may have held back: listings are to know of it while it runs
+        for (const entry of callRead.directoryEntries(state)) {
+          entries.enter(entry)
+        }
         const id = callRead.idOf(state)
         return id === undefined ? undefined : { id, standing: call.standing(state) }
       }),

@@ -43,6 +43,9 @@ interface Member {
 
 const isErased = (state: CallState): boolean => callRead.idOf(state) === undefined
 
+/** Also where the stream stays. */
+const hasNoExecution = (state: CallState): boolean => state.execution === ""
+
 const isOpen = (state: CallState): boolean => {
   const standing = callRead.standing(state)
   return standing !== undefined && standing.state !== "completed"
@@ -57,8 +60,8 @@ export const make = (options: Options): (id: string) => Effect.Effect<Outcome, S
 
   /**
    * The calls of the session, their children, the children of these, and so on.
-   * One that is erased already, by a process that died, still leads to its
-   * children.
+   * One that was erased already, by a process that died, still leads to what the
+   * directory knows of its children.
    */
   const generations = Effect.fnUntraced(function*(session: string, view: DirectoryView) {
     const own = yield* readCalls(view.calls(session).map(({ id }) => id))
@@ -71,7 +74,7 @@ export const make = (options: Options): (id: string) => Effect.Effect<Outcome, S
       ids.forEach((id) => known.add(id))
       const children = new Set(generation.flatMap(({ id }) => view.childrenOf(id)).filter((id) => !known.has(id)))
       generation = (yield* readCalls(Array.from(children))).filter(({ state }) =>
-        isErased(state) || ids.has(callRead.parent(state) ?? "")
+        hasNoExecution(state) || ids.has(callRead.parent(state) ?? "")
       )
     }
     return all
@@ -99,7 +102,8 @@ export const make = (options: Options): (id: string) => Effect.Effect<Outcome, S
         if (!keepStream) {
           erased.push(member.id)
         }
-        return isErased(member.state) ? Effect.void : eraseCall(member.id, { _tag: "Erase", keepStream })
+        const isDone = keepStream ? hasNoExecution(member.state) : isErased(member.state)
+        return isDone ? Effect.void : eraseCall(member.id, { _tag: "Erase", keepStream })
       }, { concurrency, discard: true })
     }
     yield* directory.remove(erased.filter((call) => call !== id))

@@ -1,8 +1,9 @@
 /**
  * `npm run packaging`: what a user gets. Packs the package, installs it with its
  * peers into an empty project, compiles the README's first example there as it
- * is printed, runs it and calls it. Then a crash test of 15 lines must pass on a
- * small server, and must fail, saying why, where that server is broken.
+ * is printed, runs it and calls it, on SQLite and on Reboot. Then a crash test of
+ * 15 lines must pass on a small server, and must fail, saying why, where that
+ * server is broken.
  */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -11,6 +12,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import packageJson from "../package.json" with { type: "json" }
+import { find } from "../src/reboot/internal/installation.ts"
 import { bin, environment, root } from "./tools.ts"
 
 const { devDependencies: versions } = packageJson
@@ -110,6 +112,48 @@ const crashTest = async (project: string): Promise<void> => {
   }
 }
 
+/** Starts the server, calls it as a client does, and ends it. */
+const serves = async (project: string, program: string, port: number): Promise<void> => {
+  const server = spawn(bin("node"), [program], { cwd: project, env: environment, stdio: "inherit" })
+  const exited = once(server, "exit")
+  try {
+    await execute(project, bin("node"), "out/caller.js", `http://127.0.0.1:${port}/mcp`)
+  } finally {
+    server.kill("SIGTERM")
+    const kill = setTimeout(() => server.kill("SIGKILL"), 10_000)
+    await exited
+    clearTimeout(kill)
+  }
+}
+
+/** The example with one line changed, as a user would, and one more import. */
+const onReboot = (example: string): string => {
+  const store = /SqliteStore\.layer\(.*?\)(?=\),)/
+  if (!store.test(example)) throw new Error("The README's first example names no SqliteStore.layer")
+  return example.replace(", SqliteStore }", " }").replace(store, `RebootStore.layer({ stateDirectory: "bills" })`)
+    .replace(/^(import .* from "effect-durable-mcp")$/m, `$1\nimport { RebootStore } from "effect-durable-mcp/reboot"`)
+}
+
+/** Without Reboot the server says what to type. That is typed, and then it serves. */
+const reboot = async (project: string, port: number): Promise<void> => {
+  if (existsSync(join(project, "node_modules/@reboot-dev"))) {
+    throw new Error("npm has installed Reboot, which is optional.")
+  }
+  const { code, output } = await outcomeOf(project, bin("node"), "out/reboot.js")
+  const command = /Reboot is not set up\..* Run: (bash node_modules\/effect-durable-mcp\/reboot\/setup\.sh)$/m.exec(
+    output
+  )?.[1]
+  if (code === 0 || command === undefined) throw new Error(`without Reboot: ended with ${code}\n${show(output)}`)
+  console.log(`without Reboot: ends with ${code}, and says to type ${command}`)
+
+  if (process.env["REBOOT_REQUIRED"] !== "1" && find({ directory: root }) instanceof Error) {
+    console.log("with Reboot: not tried, since it is not set up here (npm run reboot:setup)")
+    return
+  }
+  await execute(project, "bash", ...command.split(" ").slice(1))
+  await serves(project, "out/reboot.js", port)
+}
+
 const compilerOptions = {
   target: "ES2022",
   module: "NodeNext",
@@ -130,7 +174,10 @@ try {
   await execute(root, "npm", "pack", "--silent", "--pack-destination", project)
   const tarball = readdirSync(project).find((file) => file.endsWith(".tgz"))!
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }))
-  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["server.ts", "caller.ts"] }))
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({ compilerOptions, files: ["server.ts", "reboot.ts", "caller.ts"] })
+  )
   writeFileSync(
     join(project, "tsconfig.test.json"),
     JSON.stringify({
@@ -140,6 +187,7 @@ try {
     })
   )
   writeFileSync(join(project, "server.ts"), source)
+  writeFileSync(join(project, "reboot.ts"), onReboot(source))
   cpSync(join(root, "scripts/packaging/caller.ts"), join(project, "caller.ts"))
   const users = [
     "effect",
@@ -161,26 +209,24 @@ try {
   )
   const installed = join(project, "node_modules/effect-durable-mcp")
   for (
-    const file of ["docs/testing.md", "examples/book-trip/crash.test.ts", "src/testing/CrashTest.ts", "CHANGELOG.md"]
+    const file of [
+      "docs/testing.md",
+      "examples/book-trip/crash.test.ts",
+      "src/testing/CrashTest.ts",
+      "reboot/setup.sh",
+      "reboot/generated/effmcp/v1/store_rbt.js",
+      "CHANGELOG.md"
+    ]
   ) {
     if (!existsSync(join(installed, file))) throw new Error(`The package has no ${file}.`)
   }
-  for (const folder of ["test", "scripts", "bench"]) {
+  for (const folder of ["test", "scripts", "bench", "reboot/node_modules"]) {
     if (existsSync(join(installed, folder))) throw new Error(`The package has ${folder}, which is ours.`)
   }
   await execute(project, join(project, "node_modules/.bin/tsc"))
 
-  const server = spawn(bin("node"), ["out/server.js"], { cwd: project, env: environment, stdio: "inherit" })
-  const exited = once(server, "exit")
-  try {
-    await execute(project, bin("node"), "out/caller.js", `http://127.0.0.1:${port}/mcp`)
-  } finally {
-    server.kill("SIGTERM")
-    const kill = setTimeout(() => server.kill("SIGKILL"), 10_000)
-    await exited
-    clearTimeout(kill)
-  }
-
+  await serves(project, "out/server.js", port)
+  await reboot(project, port)
   await crashTest(project)
   console.log("packaging: passed")
 } finally {

@@ -32,12 +32,3 @@ export const listeningPorts: Effect.Effect<ReadonlyArray<string>> = Effect.sync(
     })
   )
 })
-
-/** Paths of Unix sockets on which some process listens, below a folder. */
-export const listeningSockets = (folder: string): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.sync(() =>
-    Fs.readFileSync("/proc/net/unix", "utf8").split("\n").flatMap((line) => {
-      const [, , , flags, , , , path] = line.trim().split(/\s+/)
-      return path?.startsWith(folder) === true && flags === "00010000" ? [path] : []
-    })
-  )

@@ -7,7 +7,8 @@
 import * as facts from "../../store/internal/callFacts.ts"
 import type * as Store from "../../store/Store.ts"
 import type { Machine, Versioned } from "./Application.ts"
-import { ExecutionDraft, type Held, isOldEntry, oldCount, StreamDraft } from "./callTexts.ts"
+import { ExecutionDraft, type Held, isOldEntry, StreamDraft } from "./callDraft.ts"
+import { oldCount } from "./callTexts.ts"
 import type { Value } from "./value.ts"
 
 /**

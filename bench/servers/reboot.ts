@@ -13,7 +13,6 @@ import * as Resources from "../../examples/everything/resources.ts"
 import * as Tools from "../../examples/everything/tools.ts"
 import * as Embedded from "../../src/reboot/internal/embedded.ts"
 import { installation } from "../../src/reboot/internal/installation.ts"
-import { machines } from "../../src/reboot/internal/machines.ts"
 import * as RebootStore from "../../src/reboot/internal/store.ts"
 import * as Counted from "../internal/CountedApplication.ts"
 
@@ -22,8 +21,7 @@ const CountedStore = Layer.effect(Store.Store)(Effect.gen(function*() {
     yield* Embedded.make({
       name: "everything",
       stateDirectory: yield* Config.String("DATA_DIR"),
-      installation: yield* installation(),
-      machines
+      installation: yield* installation()
     })
   )
   process.on("SIGUSR2", () => process.stdout.write(`counts ${JSON.stringify(counts())}\n`))

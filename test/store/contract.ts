@@ -182,7 +182,12 @@ const runProgram = Effect.fnUntraced(function*(
     return outcomes
   }
 
+  /** What concerns several states is in no order with what else is under way. */
+  const settleIfWide = (writes: Writes) =>
+    Effect.suspend(() => !atomic && isWide(model, [writes]) ? settle : Effect.void)
+
   const commit = Effect.fnUntraced(function*(writes: Writes) {
+    yield* settleIfWide(writes)
     const expected = expect(writes, yield* Clock.currentTimeMillis)
     const outcomes = yield* opened.store.commit(writes)
     assert.deepStrictEqual(checkOutcomes(tokens, writes, outcomes), expected)
@@ -210,6 +215,8 @@ const runProgram = Effect.fnUntraced(function*(
         break
       }
       case "Submit": {
+        yield* settleIfWide(command.writes)
+        const isAlone = !atomic && isWide(model, [command.writes])
         const outcomes = expect(command.writes, yield* Clock.currentTimeMillis)
         outcomes.forEach((outcome, i) => {
           const write = command.writes[i]!
@@ -219,6 +226,9 @@ const runProgram = Effect.fnUntraced(function*(
         })
         yield* opened.store.submit(command.writes)
         submitted.push(...command.writes)
+        if (isAlone) {
+          yield* settle
+        }
         break
       }
       case "Together":

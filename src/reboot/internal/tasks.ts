@@ -249,11 +249,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       while (true) {
         execution.changed.closeUnsafe()
         if (mustRun(execution.standing)) {
-          yield* waiting(admit)
-          if (execution.standing?.state === "running") {
+          const isAdmitted = yield* waiting(
+            Effect.raceFirst(Effect.as(admit, true), Effect.as(execution.changed.await, false))
+          )
+          if (isAdmitted) {
             options.started(id)
+            yield* waiting(execution.changed.await)
           }
-          yield* waiting(execution.changed.await)
         } else if (execution.following > 0) {
           yield* execution.changed.await
         } else if (execution.unfollowed) {

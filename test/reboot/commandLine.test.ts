@@ -15,7 +15,8 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { installation } from "../../src/reboot/internal/installation.ts"
 import { describeWithReboot } from "./installed.ts"
 
-const rbt = fileURLToPath(new URL("../../reboot/bin/rbt", import.meta.url))
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const rbt = join(root, "reboot", "bin", "rbt")
 
 /** Pid, and when it began: another process may get the same pid. */
 interface Process {
@@ -94,19 +95,30 @@ const applicationOf = (these: ReadonlyArray<Process>) => these.filter(({ command
 
 const envoyOf = (these: ReadonlyArray<Process>) => these.filter(({ command }) => command.includes("/_bin/envoy "))
 
+interface Command {
+  readonly program: string
+  readonly args: ReadonlyArray<string>
+  readonly folder: string
+  readonly port: number
+  readonly environment?: Readonly<Record<string, string>>
+}
+
 /** Serves with two servers and Envoy when it returns; whatever is left of it is killed when the scope closes. */
-const start = (folder: string, port: number, ...args: ReadonlyArray<string>) =>
+const start = ({ args, environment, folder, port, program }: Command) =>
   Effect.gen(function*() {
     let output = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync((): ChildProcess =>
-        spawn(rbt, [...args, "--servers=2", `--port=${port}`], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] })
+        spawn(program, args, {
+          cwd: folder,
+          env: { ...process.env, ...environment },
+          stdio: ["ignore", "pipe", "pipe"]
+        })
       ),
       (child) =>
         Effect.sync(() => {
-          for (const { pid } of [...descendants(child.pid!), { pid: child.pid! }]) {
-            if (child.exitCode === null) process.kill(pid, "SIGKILL")
-          }
+          if (child.exitCode !== null) return
+          for (const { pid } of [...descendants(child.pid!), { pid: child.pid! }]) process.kill(pid, "SIGKILL")
         })
     )
     for (const stream of [child.stdout!, child.stderr!]) stream.on("data", (chunk) => output += String(chunk))
@@ -136,14 +148,43 @@ const endsAt = (signal: "SIGTERM" | "SIGINT", child: ChildProcess) =>
 describeWithReboot("reboot/bin/rbt", () => {
   it.live("`serve run` ends its application, its servers and Envoy at SIGTERM", () =>
     Effect.gen(function*() {
-      const folder = yield* application
-      const child = yield* start(folder, yield* freePort, "serve", "run", "--tls=external", "--state-directory=state")
+      const port = yield* freePort
+      const child = yield* start({
+        program: rbt,
+        args: ["serve", "run", "--tls=external", "--state-directory=state", "--servers=2", `--port=${port}`],
+        folder: yield* application,
+        port
+      })
       yield* endsAt("SIGTERM", child)
     }).pipe(Effect.scoped), 90_000)
 
   it.live("`dev run` needs no terminal, and ends all it has started at SIGINT", () =>
     Effect.gen(function*() {
-      const child = yield* start(yield* application, yield* freePort, "dev", "run", "--no-generate-watch")
+      const port = yield* freePort
+      const child = yield* start({
+        program: rbt,
+        args: ["dev", "run", "--no-generate-watch", "--servers=2", `--port=${port}`],
+        folder: yield* application,
+        port
+      })
       yield* endsAt("SIGINT", child)
+    }).pipe(Effect.scoped), 90_000)
+
+  it.live("`npm run reboot:serve` passes SIGTERM on, with the book-trip application", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const child = yield* start({
+        program: "npm",
+        args: ["run", "reboot:serve"],
+        folder: root,
+        port,
+        environment: {
+          PORT: String(port),
+          RBT_STATE_DIRECTORY: join(yield* application, "state"),
+          SECRET: "a secret of more than thirty-two characters",
+          WORLD_URL: "http://127.0.0.1:9"
+        }
+      })
+      yield* endsAt("SIGTERM", child)
     }).pipe(Effect.scoped), 90_000)
 })

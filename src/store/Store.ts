@@ -639,6 +639,7 @@ export class Store extends Context.Service<Store, {
   readonly stream: (
     by: { readonly id: string } | { readonly token: string }
   ) => Effect.Effect<Option.Option<StreamRecord>, StoreError>
+  /** A backend may leave out the oldest of many forgotten streams that belong to no session. */
   readonly streams: (query: StreamQuery) => Stream.Stream<StreamRecord, StoreError>
   /** At most `limit` events after `afterSeq`. An unknown stream is an empty page that is not closed. */
   readonly events: (stream: string, afterSeq: number, limit: number) => Effect.Effect<EventPage, StoreError>

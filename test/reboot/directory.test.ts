@@ -7,6 +7,7 @@ import { Arbitrary, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { Application } from "../../src/reboot/internal/Application.ts"
 import * as directory from "../../src/reboot/internal/directory.ts"
+import { TombstonesListed } from "../../src/reboot/internal/directory.ts"
 import { type DirectoryEntry, entriesOf } from "../../src/reboot/internal/directoryState.ts"
 import { compare, type DirectoryView } from "../../src/reboot/internal/directoryView.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
@@ -173,6 +174,36 @@ describe("directory", () => {
       assert.deepStrictEqual(view.calls().map(({ closedAt }) => closedAt).toSorted((a, b) => a! - b!), [...kept.keys()])
       assert.isAtMost(next.opening.counts.reads.Directory, 32)
     }))
+
+  it.effect("of forgotten calls of no session the newest are listed", () =>
+    Effect.gen(function*() {
+      const disk = new Simulated.Disk()
+      const { directory } = yield* reopened(disk)
+      directory.enter(call("of a session", "s"))
+      directory.enter({ _tag: "Forgotten", id: "of a session" })
+      directory.enter(call("not forgotten"))
+      const ids = range(3_000, "e")
+      for (const id of ids) {
+        directory.enter(call(id))
+        directory.enter(closed(id))
+      }
+      yield* directory.flush
+      ids.forEach((id) => directory.enter({ _tag: "Forgotten", id }))
+      const left = ["of a session", "not forgotten", ...ids.slice(-100)].toSorted()
+      assert.deepStrictEqual(idsOf(yield* directory.view).toSorted(), left)
+      yield* untilInTime("pages go", () => {
+        const [first] = entriesOf(disk.stateOf("Directory", "first"))
+        return first?._tag === "First" && first.page > 20
+      })
+      assert.deepStrictEqual(idsOf(yield* directory.view).toSorted(), left)
+      const next = yield* reopened(disk)
+      assert.deepStrictEqual(idsOf(yield* next.directory.view).toSorted(), left)
+      next.directory.enter(call("last"))
+      next.directory.enter({ _tag: "Forgotten", id: "last" })
+      const ofNext = idsOf(yield* next.directory.view)
+      assert.strictEqual(ofNext.length, left.length)
+      assert.include(ofNext, "last")
+    }).pipe(Effect.provideService(TombstonesListed, 100)))
 
   it.effect("hosts write one log, and any of them and a front know what each holds back", () =>
     Effect.gen(function*() {

@@ -79,7 +79,7 @@ const fill = Effect.fnUntraced(function*(disk: Simulated.Disk) {
 const ids = <A>(stream: Stream.Stream<A, unknown>, id: (a: A) => string) =>
   Effect.map(Stream.runCollect(stream), (all) => all.map(id))
 
-const check = Effect.fnUntraced(function*(disk: Simulated.Disk, { store }: Opened) {
+const check = Effect.fnUntraced(function*({ store }: Opened) {
   assert.isTrue(Option.isNone(yield* store.session("s")))
   assert.deepStrictEqual(yield* ids(store.sessions({}), ({ id }) => id), ["t"])
   assert.deepStrictEqual(yield* ids(store.streams({}), ({ stream }) => stream), ["grandchild", "other"])
@@ -156,7 +156,7 @@ describe("ForgetSession", () => {
             // of the session itself one hint may stay, which costs a read when a process starts
             const left = leftovers(disk)
             assert.deepStrictEqual(left.filter((text) => text !== "Session s"), [], `died ${half} write ${n}`)
-            yield* check(disk, second)
+            yield* check(second)
             yield* second.close
           }
         }

@@ -8,6 +8,7 @@
  *
  * @internal
  */
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -18,6 +19,18 @@ import { type DirectoryEntry, type DirectoryState, entriesOf, maxEntries } from 
 import * as directoryView from "./directoryView.ts"
 import * as gathered from "./gathered.ts"
 import * as holdBack from "./holdBack.ts"
+
+/**
+ * Forgotten calls of no session that listings still show; of the oldest over that
+ * only the tombstone stays, which listings do not find. A session takes those of
+ * its own with it, so nothing grows for ever. Default 10,000.
+ *
+ * @internal
+ */
+export const TombstonesListed: Context.Reference<number> = Context.Reference(
+  "effect-durable-mcp/reboot/TombstonesListed",
+  { defaultValue: () => 10_000 }
+)
 
 /** @internal */
 export interface Directory {
@@ -60,6 +73,7 @@ export const make = Effect.fnUntraced(function*(
   application: Pick<Application, "read" | "write" | "role" | "flush">
 ): Effect.fn.Return<Directory, never, Scope.Scope> {
   const { role } = application
+  const tombstonesListed = yield* TombstonesListed
   /** Held by who reads pages or writes them. */
   const lock = Semaphore.makeUnsafe(1)
   const pages = new Map<number, Page>()
@@ -73,6 +87,30 @@ export const make = Effect.fnUntraced(function*(
   const pendingById = new Map<string, number>()
   /** Done when something of `pending` is durable, or gone. */
   let fewer = Deferred.makeUnsafe<void>()
+  /** Forgotten calls of no session, and those that are over their number and go with the next flush. */
+  const tombstones = new Set<string>()
+  const dropped = new Set<string>()
+
+  /** Whether the entry says something new. */
+  const apply = (entry: DirectoryEntry): boolean => {
+    if (dropped.has(entry.id)) {
+      return false
+    }
+    const isNew = view.apply(entry)
+    if (entry._tag === "Forgotten" && view.isOfNoSession(entry.id)) {
+      tombstones.add(entry.id)
+      for (const oldest of tombstones) {
+        if (tombstones.size <= tombstonesListed) {
+          break
+        }
+        tombstones.delete(oldest)
+        dropped.add(oldest)
+        view.remove(oldest)
+        held.later()
+      }
+    }
+    return isNew
+  }
 
   const see = (no: number, state: DirectoryState): void => {
     const known = pages.get(no)
@@ -86,7 +124,7 @@ export const make = Effect.fnUntraced(function*(
       ids: new Set(entries.flatMap((entry) => entry._tag === "Sealed" ? [] : [entry.id])),
       sealed
     })
-    entries.forEach(view.apply)
+    entries.forEach(apply)
     last = Math.max(last, sealed ? no + 1 : no)
   }
 
@@ -118,6 +156,7 @@ export const make = Effect.fnUntraced(function*(
     const from = pointer?._tag === "First" ? pointer.page : 0
     const states = yield* readFrom(from)
     view = directoryView.make()
+    tombstones.clear()
     first = from
     last = from
     for (const [no, state] of states) {
@@ -127,7 +166,7 @@ export const make = Effect.fnUntraced(function*(
       }
     }
     isLoaded = true
-    keep(pending.filter((entry) => view.apply(entry) && entry._tag !== "Written"))
+    keep(pending.filter((entry) => apply(entry) && entry._tag !== "Written"))
   })
 
   /** Where other processes write: what they wrote since. */
@@ -238,9 +277,14 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
-  const held = yield* holdBack.make(
+  const drop = Effect.suspend(() => {
+    const ids = new Set(dropped)
+    return ids.size === 0 ? Effect.void : Effect.map(remove(ids), () => ids.forEach((id) => dropped.delete(id)))
+  })
+
+  const held: holdBack.HeldBack = yield* holdBack.make(
     "The directory was not written",
-    lock.withPermit(Effect.andThen(storePending, tidy))
+    lock.withPermit(storePending.pipe(Effect.andThen(drop), Effect.andThen(tidy)))
   )
   yield* Effect.addFinalizer(() => Effect.ignore(flush))
 
@@ -256,7 +300,7 @@ export const make = Effect.fnUntraced(function*(
       if (role === "front") {
         return
       }
-      const isNew = view.apply(entry)
+      const isNew = apply(entry)
       // before the pages are known, all of it has to be said again when they are
       if (!isLoaded || (isNew && entry._tag !== "Written")) {
         pending.push(entry)

@@ -46,6 +46,8 @@ export interface DirectoryView {
   readonly calls: (session?: string) => ReadonlyArray<ListedCall>
   readonly sessions: () => ReadonlyArray<ListedSession>
   readonly childrenOf: (id: string) => ReadonlyArray<string>
+  /** Whether the call is known, and will not go with a session. */
+  readonly isOfNoSession: (id: string) => boolean
 }
 
 /** Entries whose `Call` or `Session` has not come, or not yet. */
@@ -199,6 +201,10 @@ export const make = (): DirectoryView => {
         ? Array.from(calls.values())
         : Array.from(bySession.get(session) ?? [], (id) => calls.get(id)!),
     sessions: () => Array.from(sessions.values()),
-    childrenOf: (id) => Array.from(byParent.get(id) ?? [])
+    childrenOf: (id) => Array.from(byParent.get(id) ?? []),
+    isOfNoSession: (id) => {
+      const call = calls.get(id)
+      return call !== undefined && call.session === undefined && call.parent === undefined
+    }
   }
 }

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import { delayMillis } from "../../store/internal/backoff.ts"
-import type { StoreError } from "../../store/StoreError.ts"
+import { StoreError } from "../../store/StoreError.ts"
 import { Backoff } from "../../store/StoreLimits.ts"
 
 /**
@@ -47,22 +47,32 @@ export const persist = Effect.fnUntraced(function*<A>(
   }
 })
 
+/** @internal */
+export interface HeldBack {
+  readonly later: () => void
+}
+
 /**
  * Runs `flush` a while after `later` was called, once for any number of calls,
- * and again where it fails. Nothing is run after the scope has closed.
+ * and again where it fails, also with a defect: others wait for it. Nothing is
+ * run after the scope has closed.
  *
  * @internal
  */
 export const make = Effect.fnUntraced(function*(
   what: string,
   flush: Effect.Effect<void, StoreError>
-): Effect.fn.Return<{ readonly later: () => void }, never, Scope.Scope> {
+): Effect.fn.Return<HeldBack, never, Scope.Scope> {
   const holdBack = yield* HoldBack
   const wanted = Latch.makeUnsafe(false)
+  const whole = Effect.catchDefect(
+    flush,
+    (cause) => Effect.fail(new StoreError({ reason: "Io", message: what, cause }))
+  )
   yield* wanted.await.pipe(
     Effect.andThen(Effect.sleep(holdBack)),
     Effect.andThen(wanted.close),
-    Effect.andThen(persist(what, flush)),
+    Effect.andThen(persist(what, whole)),
     Effect.forever,
     Effect.ignore,
     Effect.forkScoped

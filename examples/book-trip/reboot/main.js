@@ -1,2 +1,2 @@
 // Reboot bundles an application that ends in .ts, and runs JavaScript as it is.
-import "./application.ts"
+await import("./application.ts")

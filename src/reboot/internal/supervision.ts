@@ -8,11 +8,11 @@
  * @internal
  */
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import type { ChildProcess } from "node:child_process"
+import type { ChildProcess, fork as Fork } from "node:child_process"
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { StoreError } from "../../store/StoreError.ts"
 
@@ -82,20 +82,18 @@ const endOf = (child: ChildProcess, code: number | null, signal: NodeJS.Signals 
 
 /** Reboot starts its servers by `fork`, which it imports. */
 const onFork = (forked: (child: ChildProcess) => void): () => void => {
-  const builtin: { fork: typeof import("node:child_process").fork } = createRequire(import.meta.url)(
-    "node:child_process"
-  )
+  const builtin: { fork: typeof Fork } = createRequire(import.meta.url)("node:child_process")
   const { fork } = builtin
   const watched = (...args: Parameters<typeof fork>): ChildProcess => {
     const child = fork(...args)
     forked(child)
     return child
   }
-  const set = (value: typeof fork): void => {
+  const set = (value: typeof Fork): void => {
     builtin.fork = value
     syncBuiltinESMExports()
   }
-  set(watched as typeof fork)
+  set(watched as typeof Fork)
   return () => set(fork)
 }
 

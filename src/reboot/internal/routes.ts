@@ -77,7 +77,8 @@ export const groupsOf = (
       return size
     }
     const route = routeOf(write)
-    const alone = write._tag === "ForgetSession" || route.type === "Chunk"
+    // a result that is forgotten in the write that brings it would never reach the parent
+    const alone = write._tag === "ForgetSession" || write._tag === "Forget" || route.type === "Chunk"
     const last = groups.at(-1)
     if (
       last !== undefined && !last.alone && !alone && last.route.type === route.type && last.route.id === route.id &&

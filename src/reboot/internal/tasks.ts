@@ -31,6 +31,9 @@ const maxWoken = 1_000
 /** How long a write is held back before it fails. */
 const longestHold = "10 seconds"
 
+/** Calls that are remembered when their tasks have ended; one more task of one that is not costs a write or two. */
+const maxFollowed = 10_000
+
 /** How long the store waits for tasks that can end when it closes. */
 const longestClose = "2 seconds"
 
@@ -117,8 +120,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const watched = new Map<string, Watched>()
   const held = new Set<string>()
-  /** Parked executions of which this opening has followed up every write: their next task is no inherited one. */
-  const parked = new Set<string>()
+  /** Calls whose writes this opening has followed up, all of them, so that their next task has nothing to take over. */
+  const followed = new Set<string>()
   const isDriven = Latch.makeUnsafe(false)
   let startedInTurn = 0
   /** Opened when an execution is watched no more. */
@@ -140,7 +143,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       execution = {
         standing: undefined,
         held: false,
-        ours: parked.delete(id),
+        ours: followed.delete(id),
         awaited: false,
         following: 0,
         unfollowed: false,
@@ -149,6 +152,19 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       watched.set(id, execution)
     }
     return execution
+  }
+
+  const remember = (id: string): void => {
+    // others may have written it before its next task comes
+    if (options.application.role === "owner") {
+      for (const oldest of followed) {
+        if (followed.size < maxFollowed) {
+          break
+        }
+        followed.delete(oldest)
+      }
+      followed.add(id)
+    }
   }
 
   const tidy = (id: string): void => {
@@ -264,9 +280,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         } else {
           yield* options.settled(id)
           if (!mustRun(execution.standing) && execution.following === 0 && !execution.unfollowed) {
-            if (execution.standing !== undefined && execution.standing.state !== "completed") {
-              parked.add(id)
-            }
+            remember(id)
             return
           }
         }

@@ -50,10 +50,9 @@ export const make = Effect.fnUntraced(function*(
   const sockets = yield* socketDirectory(directory)
   yield* Probe.openable(options.installation, Path.join(directory, "p000000"))
   const loaded = yield* Process.load(options.installation)
-  const secret = Crypto.randomBytes(32).toString("base64url")
   const owner = Owner.make({
     loaded,
-    secret,
+    secret: Crypto.randomBytes(32).toString("base64url"),
     callTimeout: options.callTimeout ?? "10 seconds"
   })
   const harness = yield* constructed(loaded, directory, {
@@ -63,7 +62,7 @@ export const make = Effect.fnUntraced(function*(
     effectValidation: options.effectValidation === true ? "ENABLED" : "DISABLED"
   }, count)
   yield* running(harness, directory, new loaded.library.Application({ servicers: owner.servicers }))
-  return owner.application(() => harness.createExternalContext("effect-durable-mcp", { bearerToken: secret }))
+  return owner.application(Patches.directCalls(loaded, harness))
 })
 
 /** The folder is there, this user's only, and this process holds it. */

@@ -22,11 +22,6 @@ export interface MethodContext {
   readonly cancelled: Promise<void>
 }
 
-/** From where calls are made. One for each call: its idempotency keys are counted. */
-export interface CallContext {
-  readonly generateIdempotentStateId: unknown
-}
-
 /** What an authorizer says, and errors that Reboot knows. */
 export interface Decision {
   readonly toBinary: () => Uint8Array
@@ -72,24 +67,16 @@ export interface Servicer {
   readonly __rbtModule__: string
 }
 
-/** A state and its methods, as they are called. Of each kind it has that of its type. */
-export type Reference =
-  & {
-    readonly [M in WriterName]: (
-      context: CallContext,
-      request: { readonly request: string }
-    ) => Promise<{ readonly response: string }>
-  }
-  & { readonly [M in ReaderName]: (context: CallContext) => Promise<{ readonly state: string }> }
-  & {
-    /** For the state's own writer: in the same write as what it returns. */
-    readonly schedule: () => { readonly [M in TaskName]: (context: MethodContext) => Promise<unknown> }
-  }
+/** A state, as its own writer sees it. */
+export interface Reference {
+  /** A task, in the same write as what the writer returns. */
+  readonly schedule: () => { readonly [M in TaskName]: (context: MethodContext) => Promise<unknown> }
+}
 
 /** @internal */
 export type GeneratedType<T extends StateType> =
   & {
-    readonly ref: (id: string, options?: { readonly bearerToken: string }) => Reference
+    readonly ref: (id: string) => Reference
     readonly servicer: (literal: ServicerLiteral<T>) => Servicer
   }
   & { readonly [M in `${typeof writers[T]}Aborted`]: new(error: Decision) => Error }
@@ -117,7 +104,7 @@ export interface Harness {
   readonly up: (application: RebootApplication) => Promise<void>
   readonly down: () => Promise<void>
   readonly stop: () => Promise<void>
-  readonly createExternalContext: (name: string, options: { readonly bearerToken: string }) => CallContext
+  readonly createExternalContext: (name: string) => { readonly __external: unknown }
 }
 
 /** `@reboot-dev/reboot`. */
@@ -130,6 +117,21 @@ export interface Library {
   readonly reboot_native: {
     /** Runs Python source (gzip, base64) once for each module name. An exception in it ends the process. */
     readonly importPy: (module: string, source: string) => void
+    readonly Service_constructor: (options: {
+      readonly rbtModule: string
+      readonly nodeAdaptor: string
+      readonly id: string
+    }) => unknown
+    readonly Service_call: (options: {
+      readonly external: unknown
+      readonly kind: "reader" | "writer"
+      readonly method: string
+      readonly requestModule: string
+      readonly requestType: string
+      readonly context: unknown
+      readonly jsonRequest: string
+      readonly jsonOptions: string
+    }) => Promise<string>
   }
 }
 
@@ -181,11 +183,3 @@ export const load = async (installation: Installation): Promise<Loaded> => {
 
 /** Whether a specifier names a package. */
 const isBare = (specifier: string): boolean => !/^(\.{0,2}\/|[a-z]+:)/.test(specifier)
-
-/**
- * Whether a read failed since the state was never written.
- *
- * @internal
- */
-export const isNotConstructed = (cause: unknown): boolean =>
-  cause instanceof Error && cause.message.startsWith("rbt.v1alpha1.StateNotConstructed")

@@ -8,17 +8,17 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { Application, States, StateType, Written } from "./Application.ts"
-import type { CallContext, Loaded, Servicer } from "./generated.ts"
-import { isNotConstructed } from "./generated.ts"
+import type { Loaded, Servicer } from "./generated.ts"
 import { within } from "./limits.ts"
 import { machines } from "./machines.ts"
-import { lower, readers, writers } from "./methods.ts"
+import type { DirectCalls } from "./patches.ts"
 import * as Servicers from "./servicers.ts"
 import * as Serving from "./serving.ts"
 
 /** @internal */
 export interface Options {
   readonly loaded: Loaded
+  /** For whoever comes through a socket. */
   readonly secret: string
   /** For each read and write. */
   readonly callTimeout: Duration.Input
@@ -27,8 +27,8 @@ export interface Options {
 /** @internal */
 export interface Owner {
   readonly servicers: ReadonlyArray<Servicer>
-  /** The application, once Reboot is up. `context` makes a context for one call. */
-  readonly application: (context: () => CallContext) => Application
+  /** The application, once Reboot is up. */
+  readonly application: (calls: DirectCalls) => Application
 }
 
 /** A write that is under way. */
@@ -41,7 +41,6 @@ interface Pending<T extends StateType> {
 
 /** @internal */
 export const make = (options: Options): Owner => {
-  const { loaded, secret } = options
   const serving = Serving.make()
   /** By the text of the request, which says no more than its number. */
   const pending = new Map<string, Pending<StateType>>()
@@ -54,9 +53,9 @@ export const make = (options: Options): Owner => {
   }
 
   const servicers = Servicers.make({
-    loaded,
+    loaded: options.loaded,
     machines,
-    secret,
+    secret: options.secret,
     incoming: (type, _id, text) => {
       const write = pendingOf(type, text)
       return write && {
@@ -72,44 +71,34 @@ export const make = (options: Options): Owner => {
 
   return {
     servicers,
-    application: (context) => {
-      const reference = (type: StateType, id: string) => loaded.generated[type].ref(id, { bearerToken: secret })
-      return {
-        role: "owner",
-        write: <T extends StateType>(type: T, id: string, request: States[T]["request"]) => {
-          const method = lower(writers[type])
-          const limit = {
-            what: `write ${type} ${id}`,
-            duration: options.callTimeout,
-            advice: "Nothing acknowledged is lost, and the write may be repeated."
-          }
-          return Effect.suspend(() => {
-            const text = String(++count)
-            const write: Pending<T> = { type, request, written: undefined }
-            pending.set(text, write as unknown as Pending<StateType>)
-            return within(limit, () => reference(type, id)[method](context(), { request: text })).pipe(
-              Effect.map(() => write.written!),
-              Effect.ensuring(Effect.sync(() => pending.delete(text)))
-            )
-          })
-        },
-        read: <T extends StateType>(type: T, id: string) => {
-          const method = lower(readers[type])
-          return within(
-            { what: `read ${type} ${id}`, duration: options.callTimeout, advice: "It may be read again." },
-            () => reference(type, id)[method](context())
-          ).pipe(
-            Effect.map((response): States[T]["state"] => JSON.parse(response.state)),
-            Effect.catchIf(
-              (error) => isNotConstructed(error.cause),
-              () => Effect.succeed<States[T]["state"]>(machines[type].empty)
-            )
+    application: (calls) => ({
+      role: "owner",
+      write: <T extends StateType>(type: T, id: string, request: States[T]["request"]) => {
+        const limit = {
+          what: `write ${type} ${id}`,
+          duration: options.callTimeout,
+          advice: "Nothing acknowledged is lost, and the write may be repeated."
+        }
+        return Effect.suspend(() => {
+          const text = String(++count)
+          const write: Pending<T> = { type, request, written: undefined }
+          pending.set(text, write as unknown as Pending<StateType>)
+          return within(limit, () => calls.write(type, id, text)).pipe(
+            Effect.map(() => write.written!),
+            Effect.ensuring(Effect.sync(() => pending.delete(text)))
           )
-        },
-        serve: serving.serve,
-        watch: () => Effect.void,
-        flush: Effect.void
-      }
-    }
+        })
+      },
+      read: <T extends StateType>(type: T, id: string) => {
+        const limit = { what: `read ${type} ${id}`, duration: options.callTimeout, advice: "It may be read again." }
+        return Effect.map(
+          within(limit, () => calls.read(type, id)),
+          (text): States[T]["state"] => text === "" ? machines[type].empty : JSON.parse(text)
+        )
+      },
+      serve: serving.serve,
+      watch: () => Effect.void,
+      flush: Effect.void
+    })
   }
 }

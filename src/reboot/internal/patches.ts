@@ -18,8 +18,13 @@
  */
 import type * as Http from "node:http"
 import * as Zlib from "node:zlib"
+import type { StateType } from "./Application.ts"
 import type { Harness, Loaded } from "./generated.ts"
 import { version } from "./installation.ts"
+import { readers, stateTypes, writers } from "./methods.ts"
+
+/** The Python module that the patches are, and what they define. */
+const patchesModule = "effect_durable_mcp.patches"
 
 /** How Python answers: it shares the environment with this process. */
 const answer = "EFFECT_DURABLE_MCP_REBOOT_ANSWER"
@@ -193,6 +198,65 @@ _set(client, "shard_for_actor", shard_for_actor)
 `
 
 /**
+ * Methods called from this process, without gRPC in between and without a key
+ * for each call, which Reboot would keep for ever: our writes may be repeated as
+ * they are. Half of what a write costs otherwise. What needs no socket needs no
+ * secret: the token is that by which Reboot calls itself.
+ */
+const directMethods = `
+import sys, reboot.aio.servers as servers
+from reboot.aio.headers import AUTHORIZATION_HEADER, STATE_REF_HEADER
+from reboot.aio.internals.contextvars import use_application_id
+from reboot.aio.types import StateRef
+for name in ("_middleware_by_state_type_name", "_application_id"):
+    if name not in servers.ServiceServer.__init__.__code__.co_names:
+        raise Exception(f"ServiceServer has no {name}")
+serve = servers.ServiceServer.start
+async def start_server(self):
+    await serve(self)
+    tests.effect_durable_mcp.server = self
+_set(servers.ServiceServer, "start", start_server)
+class Failed(Exception):
+    pass
+class Call:
+    # what a method asks of the gRPC call that it serves
+    def __init__(self, metadata):
+        self._metadata = metadata
+    def invocation_metadata(self):
+        return self._metadata
+    async def abort(self, code, details=""):
+        raise Failed(f"{code.name} {details}")
+    async def abort_with_status(self, status):
+        found = dict(status.trailing_metadata or ())
+        if b"StateNotConstructed" in found.get("grpc-status-details-bin", b""):
+            raise LookupError()
+        raise Failed(status.details or status.code.name)
+class DirectCalls:
+    # for all states of one type; the options of a call are the id of the state
+    class _Schedule:
+        pass
+    def __init__(self, application_id, state_id, schedule_type):
+        self._type = f"effmcp.v1.{state_id}"
+    async def _writer(self, method, context, request_type, text, id):
+        return (await self._call(method, request_type(request=text), id)).response
+    async def _reader(self, method, context, request_type, text, id):
+        try:
+            return (await self._call(method, request_type(), id)).state
+        except LookupError:
+            return ""
+    async def _call(self, method, request, id):
+        server = tests.effect_durable_mcp.server
+        middleware = server._middleware_by_state_type_name[self._type]
+        token = vars(sys.modules[type(middleware).__module__])["__internal_magic_token__"]
+        with use_application_id(server._application_id):
+            return await getattr(middleware, method)(request, Call((
+                (STATE_REF_HEADER, StateRef.from_id(self._type, id).to_str()),
+                (AUTHORIZATION_HEADER, f"Bearer {token}"),
+            )))
+globals()["DirectCalls"] = DirectCalls
+`
+
+/**
  * No news: that a state was never written, since we read what may not be there;
  * and that a task is cancelled that runs for as long as its execution does.
  */
@@ -271,8 +335,8 @@ export const apply = (loaded: Loaded): void => {
   checkPackage(loaded)
   importPy(
     loaded,
-    "effect_durable_mcp.patches",
-    [wheel, harness, sockets, database, react, shards, logging].join("\n"),
+    patchesModule,
+    [wheel, harness, sockets, database, react, shards, directMethods, logging].join("\n"),
     "Reboot cannot be patched"
   )
   patchExpress(loaded)
@@ -302,6 +366,47 @@ const patchExpress = (loaded: Loaded): void => {
       }
     }
     return server
+  }
+}
+
+/**
+ * Calls of methods from this process. They reject with an `Error`.
+ *
+ * @internal
+ */
+export interface DirectCalls {
+  /** Answers with the response's text. */
+  readonly write: (type: StateType, id: string, request: string) => Promise<string>
+  /** Answers with the state's text, "" for one that was never written. */
+  readonly read: (type: StateType, id: string) => Promise<string>
+}
+
+/**
+ * For as long as Reboot is up.
+ *
+ * @internal
+ */
+export const directCalls = (loaded: Loaded, harness: Harness): DirectCalls => {
+  const native = loaded.library.reboot_native
+  const context = harness.createExternalContext("effect-durable-mcp").__external
+  const services = new Map(stateTypes.map((type) => [
+    type,
+    native.Service_constructor({ rbtModule: patchesModule, nodeAdaptor: "DirectCalls", id: type })
+  ]))
+  const call = (kind: "reader" | "writer", type: StateType, method: string, id: string, text: string) =>
+    native.Service_call({
+      external: services.get(type),
+      kind,
+      method,
+      requestModule: "effmcp.v1.store_pb2",
+      requestType: `${method}Request`,
+      context,
+      jsonRequest: text,
+      jsonOptions: id
+    })
+  return {
+    write: (type, id, request) => call("writer", type, writers[type], id, request),
+    read: (type, id) => call("reader", type, readers[type], id, "")
   }
 }
 

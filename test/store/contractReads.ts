@@ -146,8 +146,6 @@ export const modelReadAll = (
   }
 }
 
-const listings = { sessions: "id", streams: "stream", executions: "id" } as const
-
 /** Of things that were created at the same time only an atomic store says which was the first. */
 export const ordered = <A extends Pick<Reads, "sessions" | "streams" | "executions">>(
   reads: A,
@@ -166,35 +164,47 @@ export const ordered = <A extends Pick<Reads, "sessions" | "streams" | "executio
   }
 }
 
-/** Each thing that was read is what it is in one of the states. */
-export const isReadBetween = (reads: Reads, states: ReadonlyArray<Reads>): boolean => {
-  const isOneOf = (actual: unknown, of: (state: Reads) => unknown) =>
-    states.some((state) => isDeepStrictEqual(actual, of(state)))
-  const isListed = (name: keyof typeof listings): boolean => {
-    const find = (state: Reads, id: unknown): unknown =>
-      (state[name] as ReadonlyArray<Readonly<Record<string, unknown>>>).find((item) => item[listings[name]] === id)
-    const ids = new Set(
-      states.flatMap((state) =>
-        (state[name] as ReadonlyArray<Readonly<Record<string, unknown>>>).map((item) => item[listings[name]])
-      )
-    )
-    return reads[name].every((item) =>
-      ids.has((item as unknown as Readonly<Record<string, unknown>>)[listings[name]])
-    ) &&
-      Array.from(ids).every((id) => isOneOf(find(reads, id), (state) => find(state, id)))
+/** Each thing that was read, by itself, is what it is in one of the states. */
+export const checkBetween = (reads: Reads, states: ReadonlyArray<Reads>): void => {
+  const check = (what: string, actual: unknown, of: (state: Reads) => unknown) => {
+    const possible = states.map(of)
+    if (!possible.some((expected) => isDeepStrictEqual(actual, expected))) {
+      assert.fail(`${what} is ${show(actual)}, and never was in ${show(possible)}`)
+    }
   }
-  return (Object.keys(listings) as Array<keyof typeof listings>).every(isListed) &&
-    (["keys", "session", "stream", "execution"] as const).every((name) =>
-      reads[name].every((actual, i) => isOneOf(actual, (state) => state[name][i]))
-    ) &&
-    reads.events.every((pages, i) => pages.every((page, j) => isOneOf(page, (state) => state.events[i]![j])))
+  for (const name of ["keys", "session", "stream", "execution"] as const) {
+    reads[name].forEach((actual, i) => check(name, actual, (state) => state[name][i]))
+  }
+  reads.events.forEach((pages, i) => {
+    pages.forEach((page, j) => check("events", page, (state) => state.events[i]![j]))
+  })
+  checkListedBetween("sessions", reads.sessions, states.map(({ sessions }) => sessions), ({ id }) => id)
+  checkListedBetween("streams", reads.streams, states.map(({ streams }) => streams), ({ stream }) => stream)
+  checkListedBetween("executions", reads.executions, states.map(({ executions }) => executions), ({ id }) => id)
 }
+
+const checkListedBetween = <A>(
+  what: string,
+  actual: ReadonlyArray<A>,
+  states: ReadonlyArray<ReadonlyArray<A>>,
+  idOf: (a: A) => string
+): void => {
+  const ids = new Set([...actual, ...states.flat()].map(idOf))
+  for (const id of ids) {
+    const find = (list: ReadonlyArray<A>) => list.find((item) => idOf(item) === id)
+    const possible = states.map(find)
+    if (!possible.some((expected) => isDeepStrictEqual(find(actual), expected))) {
+      assert.fail(`${id} in ${what} is ${show(find(actual))}, and never was in ${show(possible)}`)
+    }
+  }
+}
+
+const show = (value: unknown): string => inspect(value, { depth: 6 })
 
 /** Like `assert.deepStrictEqual`, but says which read it was, and shows all of it. */
 export const checkSame = <A extends object>(actual: A, expected: A): void => {
   for (const name of Object.keys(expected) as Array<keyof A & string>) {
     if (!isDeepStrictEqual(actual[name], expected[name])) {
-      const show = (value: unknown) => inspect(value, { depth: 6 })
       assert.fail(`${name} is ${show(actual[name])}, and the model says ${show(expected[name])}`)
     }
   }

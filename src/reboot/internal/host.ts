@@ -7,9 +7,9 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../store/StoreError.ts"
 import type { Application, States, StateType, Written } from "./Application.ts"
+import * as Elsewhere from "./elsewhere.ts"
 import type { Loaded, Servicer } from "./generated.ts"
 import { machines } from "./machines.ts"
 import { stateTypes } from "./methods.ts"
@@ -63,29 +63,15 @@ interface Applied {
 /** States of this process that are read without a call, since the newest is known. */
 const kept = 1_024
 
-/** States of other processes that somebody here may remember. */
-const keptElsewhere = 16_384
-
 /** @internal */
 export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
   const serving = Serving.make()
   const pending = new Map<string, Pending<StateType>>()
-  const watchers = new Set<(type: StateType, id: string) => void>()
-  const applied = newest<Applied>(kept)
-  const latest = newest<States[StateType]["state"]>(kept)
-  const elsewhere = newest<readonly [StateType, string]>(keptElsewhere)
+  const applied = Elsewhere.newest<Applied>(kept)
+  const latest = Elsewhere.newest<States[StateType]["state"]>(kept)
+  const elsewhere = Elsewhere.make()
   let count = 0
   let flushHere: Effect.Effect<void, StoreError> = Effect.void
-
-  const changed = (type: StateType, id: string): void => {
-    for (const watcher of watchers) watcher(type, id)
-  }
-
-  /** Of what is not followed any more, nothing must be remembered. */
-  const followElsewhere = (type: StateType, id: string): void => {
-    const gone = elsewhere.set(`${type}/${id}`, [type, id])
-    if (gone !== undefined) changed(...gone)
-  }
 
   const servicers = Servicers.make({
     loaded,
@@ -117,15 +103,13 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
       const made = applied.take(`${type}/${id}/${version}`)
       if (made === undefined) return
       latest.set(`${type}/${id}`, made.state)
-      if (made.by !== boot) changed(type, id)
+      if (made.by !== boot) elsewhere.changed(type, id)
       onWritten([type, id, made.by])
     },
 
-    noted: ([type, id, by]) => by === boot ? undefined : changed(type, id),
+    noted: ([type, id, by]) => by === boot ? undefined : elsewhere.changed(type, id),
 
-    missed: () => {
-      for (const state of elsewhere.values()) changed(...state)
-    },
+    missed: elsewhere.missed,
 
     flush: Effect.suspend(() => flushHere),
 
@@ -135,7 +119,7 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
         Effect.suspend(() => {
           const known = latest.get(`${type}/${id}`)
           if (known !== undefined) return Effect.succeed(known as States[T]["state"])
-          followElsewhere(type, id)
+          elsewhere.seen(type, id)
           return rpc.read(type, id)
         }),
       write: <T extends StateType>(type: T, id: string, request: States[T]["request"]) =>
@@ -146,18 +130,14 @@ export const make = ({ boot, loaded, onWritten, secret }: Options): Host => {
           return rpc.write(type, id, JSON.stringify(request), caller).pipe(
             Effect.map((response): Written<T> => {
               if (write.written !== undefined) return write.written
-              followElsewhere(type, id)
+              elsewhere.seen(type, id)
               return { response: JSON.parse(response), state: undefined }
             }),
             Effect.ensuring(Effect.sync(() => pending.delete(caller)))
           )
         }),
       serve: serving.serve,
-      watch: (watcher): Effect.Effect<void, never, Scope.Scope> =>
-        Effect.asVoid(Effect.acquireRelease(
-          Effect.sync(() => watchers.add(watcher)),
-          () => Effect.sync(() => watchers.delete(watcher))
-        )),
+      watch: elsewhere.watch,
       flush: flushOthers,
       onFlush: (flush) => {
         flushHere = flush
@@ -187,26 +167,3 @@ const processOf = (caller: string): string => caller.split(".", 1)[0]!
 /** Who sends it does not know where the state lives: this process must run what starts. */
 const addressed = <T extends StateType>(type: T, request: States[T]["request"], boot: string): States[T]["request"] =>
   type === "Call" && (request as States["Call"]["request"]).boot === undefined ? { ...request, boot } : request
-
-/** Keeps the newest entries. */
-const newest = <A>(limit: number) => {
-  const entries = new Map<string, A>()
-  return {
-    get: (key: string): A | undefined => entries.get(key),
-    take: (key: string): A | undefined => {
-      const value = entries.get(key)
-      entries.delete(key)
-      return value
-    },
-    /** Returns what had to go. */
-    set: (key: string, value: A): A | undefined => {
-      entries.delete(key)
-      entries.set(key, value)
-      if (entries.size <= limit) return undefined
-      const [oldest, gone] = entries.entries().next().value!
-      entries.delete(oldest)
-      return gone
-    },
-    values: (): ReadonlyArray<A> => Array.from(entries.values())
-  }
-}

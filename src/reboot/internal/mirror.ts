@@ -1,9 +1,8 @@
 /**
  * What this process remembers of states: those that it wrote or read last.
  *
- * The owner of all states trusts it. A host does until it hears of a change, and
- * a front, whose states are all elsewhere, remembers none. Only what is durable
- * comes in, and nothing older replaces what is newer.
+ * The owner of all states trusts it; hosts and fronts do until they hear of a
+ * change. Only what is durable comes in, and nothing older replaces what is newer.
  *
  * @internal
  */
@@ -77,7 +76,7 @@ export const make = (application: Application, capacity: number): Mirror => {
 
   const remember = (key: string, state: States[StateType]["state"]): void => {
     const before = states.get(key)
-    if (application.role === "front" || (before !== undefined && before.state.version > state.version)) {
+    if (before !== undefined && before.state.version > state.version) {
       return
     }
     forget(key)

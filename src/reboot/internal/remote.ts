@@ -9,7 +9,8 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { randomUUID } from "node:crypto"
 import { StoreError } from "../../store/StoreError.ts"
-import type { Application, States, StateType } from "./Application.ts"
+import type { Application, StateType } from "./Application.ts"
+import * as Elsewhere from "./elsewhere.ts"
 import * as Rpc from "./rpc.ts"
 import * as Wakeups from "./wakeups.ts"
 
@@ -28,8 +29,11 @@ export interface Options {
  */
 export const flushPath = "/effmcp/flush"
 
-/** Sessions that are remembered: each request asks for one. */
-const sessionsKept = 1_024
+/**
+ * How long a front believes what it has read and heard no change of. Hosts tell
+ * each change; this is for what nobody knows to go wrong.
+ */
+const beliefMillis = 30_000
 
 /**
  * Succeeds when all hosts are heard.
@@ -40,29 +44,12 @@ export const make: (options: Options) => Effect.Effect<Application, StoreError, 
   function*(options: Options) {
     const rpc = Rpc.make(options)
     const caller = randomUUID()
-    const listeners = new Set<(type: StateType, id: string) => void>()
-    const sessions = new Map<string, States["Session"]["state"]>()
-    /** Grows with each change of a session: a read that began before it is not remembered. */
-    let changes = 0
-
-    const changed = (type: StateType, id: string): void => {
-      if (type === "Session") {
-        changes++
-        sessions.delete(id)
-      }
-      for (const listener of listeners) listener(type, id)
-    }
-
-    const forget = (): void => {
-      changes++
-      sessions.clear()
-    }
-
+    const elsewhere = Elsewhere.make()
     const following = yield* Wakeups.follow({
       url: options.url,
       secret: options.secret,
-      onNote: ([type, id, by]) => by === caller ? undefined : changed(type, id),
-      onGap: forget
+      onNote: ([type, id, by]) => by === caller ? undefined : elsewhere.changed(type, id),
+      onGap: elsewhere.missed
     })
     yield* following.connected.pipe(
       Effect.timeoutOrElse({
@@ -76,45 +63,23 @@ export const make: (options: Options) => Effect.Effect<Application, StoreError, 
           )
       })
     )
-
-    const readSession = (id: string): Effect.Effect<States["Session"]["state"], StoreError> =>
-      Effect.suspend(() => {
-        const known = sessions.get(id)
-        if (known !== undefined) return Effect.succeed(known)
-        const before = changes
-        return Effect.map(rpc.read("Session", id), (state) => {
-          if (before === changes) {
-            sessions.set(id, state)
-            if (sessions.size > sessionsKept) sessions.delete(sessions.keys().next().value!)
-          }
-          return state
-        })
-      })
+    yield* Effect.forkScoped(Effect.forever(Effect.delay(Effect.sync(elsewhere.missed), beliefMillis)))
 
     return {
       role: "front",
       write: (type, id, request) =>
-        Effect.suspend(() => {
-          const outdated = Effect.sync(() => {
-            if (type === "Session") {
-              changes++
-              sessions.delete(id)
-            }
-          })
-          return rpc.write(type, id, JSON.stringify(request), caller).pipe(
-            Effect.map((response) => ({ response: JSON.parse(response), state: undefined })),
-            Effect.ensuring(outdated)
-          )
-        }),
+        Effect.map(
+          rpc.write(type, id, JSON.stringify(request), caller),
+          (response) => ({ response: JSON.parse(response), state: undefined })
+        ),
       read: <T extends StateType>(type: T, id: string) =>
-        (type === "Session" ? readSession(id) : rpc.read(type, id)) as Effect.Effect<States[T]["state"], StoreError>,
+        Effect.suspend(() => {
+          elsewhere.seen(type, id)
+          return rpc.read(type, id)
+        }),
       // Reboot's tasks are run where its states are.
       serve: () => Effect.void,
-      watch: (listener) =>
-        Effect.asVoid(Effect.acquireRelease(
-          Effect.sync(() => listeners.add(listener)),
-          () => Effect.sync(() => listeners.delete(listener))
-        )),
+      watch: elsewhere.watch,
       flush: Effect.suspend(() =>
         Effect.forEach(following.servers(), (server) => rpc.post(flushPath, server), {
           concurrency: "unbounded",

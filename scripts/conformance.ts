@@ -2,10 +2,13 @@
  * `npm run conformance`: the official suite against examples/everything, strict.
  * Two scenarios are not part of the requirements of 2025-11-25 but hold all the
  * same; the suite wants each in a run of its own.
+ *
+ *     npm run conformance -- --store reboot
  */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { parseArgs } from "node:util"
 import * as Server from "./server.ts"
 import { run } from "./tools.ts"
 
@@ -15,8 +18,9 @@ const runs: ReadonlyArray<ReadonlyArray<string>> = [
   ["--scenario", "json-schema-2020-12"]
 ]
 
+const { values: { store } } = parseArgs({ options: { store: { type: "string", default: "sqlite" } } })
 const folder = mkdtempSync(join(tmpdir(), "effect-durable-mcp-conformance-"))
-const server = await Server.start("examples/everything/main.ts", { PORT: "0", DATA_DIR: folder })
+const server = await Server.start("examples/everything/main.ts", { PORT: "0", DATA_DIR: folder, STORE: store })
 const failed: Array<string> = []
 try {
   for (const args of runs) {
@@ -36,7 +40,7 @@ try {
 }
 
 console.log(
-  `\nconformance: ${runs.length - failed.length} passed, ${failed.length} failed${
+  `\nconformance on ${store}: ${runs.length - failed.length} passed, ${failed.length} failed${
     failed.length === 0 ? "" : ` (${failed.join(", ")})`
   }`
 )

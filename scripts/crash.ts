@@ -4,6 +4,10 @@
  * real processes under SIGKILL.
  *
  *     npm run crash -- --only sleeps --store sqlite --replay crash@17/2
+ *
+ * `--store reboot-simulated` is the store of Reboot over an application in
+ * memory, which dies also between any two of its writes; `--store reboot` has
+ * random schedules on Reboot itself, which goes on while what uses it dies.
  */
 import { NodeRuntime, NodeServices, NodeWorker } from "@effect/platform-node"
 import { Console, Effect, Layer, Option, Random, Result, Runtime } from "effect"
@@ -12,11 +16,15 @@ import { Command, Flag } from "effect/cli"
 import { RpcClient } from "effect/rpc"
 import { availableParallelism } from "node:os"
 import { Worker } from "node:worker_threads"
-import { type Name, names } from "../test/crash/areas/index.ts"
+import { areas, type Name, names } from "../test/crash/areas/index.ts"
 import { campaign, invariants, type Report } from "../test/kill/campaign.ts"
-import { type Checked, programOf, type Proof, Prover } from "./crash/Prover.ts"
+import * as RebootDisk from "../test/reboot/disk.ts"
+import { type Checked, programOf, type Proof, proofOf, Prover, random, type Store } from "./crash/Prover.ts"
 
-const stores = ["memory", "sqlite"] as const
+const stores = ["memory", "sqlite", "reboot-simulated", "reboot"] as const
+
+/** Where nothing else is asked for. */
+const usual = ["memory", "sqlite"] as const
 
 interface Job {
   readonly area: Name
@@ -43,10 +51,18 @@ const Threads = RpcClient.layerProtocolWorker({ size: threads }).pipe(
 const prove = (jobs: ReadonlyArray<Job>, settings: Settings) =>
   Effect.gen(function*() {
     const prover = yield* RpcClient.make(Prover)
+    // a process has one Reboot, and this one has it
+    const reboot = jobs.some(({ store }) => store === "reboot") ? yield* RebootDisk.embedded : undefined
+    const proved = ({ area, store }: Job) =>
+      store !== "reboot"
+        ? prover.prove({ area, store, ...settings })
+        : reboot === undefined
+        ? Effect.die(new Error("Reboot was not started"))
+        : proofOf(Effect.map(random(area, store, reboot, settings), (report) => [report]))
     return yield* Effect.forEach(
       jobs,
       (job) =>
-        Effect.matchEffect(prover.prove({ ...job, ...settings }), {
+        Effect.matchEffect(proved(job), {
           onFailure: (error) =>
             Effect.as(
               Console.log(`${rowOf(job, undefined)}\n${failureOf(job, error)}`),
@@ -114,17 +130,19 @@ const rowOf = ({ area, store }: Job, proof: Proof | undefined): string =>
 const pointOf = (slowest: Proof["slowest"] | undefined): string =>
   slowest === undefined ? "none" : `${Math.round(slowest.milliseconds)} ms ${slowest.token}`
 
-const replayed = Effect.fnUntraced(function*(job: Job, token: string) {
-  const run = yield* CrashTest.replay(programOf(job), token)
+const replayed = Effect.fnUntraced(function*({ area, store }: Job, token: string) {
+  const run = yield* store === "reboot"
+    ? Effect.scoped(Effect.flatMap(RebootDisk.embedded, (disk) => CrashTest.replay({ ...areas[area], disk }, token)))
+    : CrashTest.replay(programOf({ area, store }), token)
   yield* Console.log(Timeline.toText(run.timeline))
-  yield* Console.log(`\n${job.area} on ${job.store} survives ${run.token}: ${JSON.stringify(run.value)}`)
+  yield* Console.log(`\n${area} on ${store} survives ${run.token}: ${JSON.stringify(run.value)}`)
 })
 
 // -----------------------------------------------------------------------------
 // random programs
 // -----------------------------------------------------------------------------
 
-const modelChecked = (programs: number, seed: number, asked: ReadonlyArray<typeof stores[number]>) =>
+const modelChecked = (programs: number, seed: number, asked: ReadonlyArray<Store>) =>
   Effect.gen(function*() {
     const prover = yield* RpcClient.make(Prover)
     const began = performance.now()
@@ -133,7 +151,7 @@ const modelChecked = (programs: number, seed: number, asked: ReadonlyArray<typeo
       Array.from({ length: threads }, (_, i) => ({
         store,
         seed: `programs ${store} ${i} ${seed}`,
-        programs: Math.ceil(programs * (asked.length === 1 ? 1 : store === "memory" ? 0.8 : 0.2) / threads)
+        programs: Math.ceil(programs * (asked.length === 1 ? 1 : store === "sqlite" ? 0.2 : 0.8) / threads)
       }))
     )
     const checked = yield* Effect.forEach(parts, (part) => Effect.result(prover.check(part)), { concurrency: threads })
@@ -208,7 +226,8 @@ const crash = Command.make(
   },
   Effect.fnUntraced(function*({ kills, only, programs, replay, schedules, seed, store }) {
     const asked = names.filter((name) => only.length === 0 || only.includes(name))
-    const jobs = (store.length === 0 ? stores : store).flatMap((store) => asked.map((area): Job => ({ area, store })))
+    const chosen = store.length === 0 ? usual : store
+    const jobs = chosen.flatMap((store) => asked.map((area): Job => ({ area, store })))
     if (Option.isSome(replay)) {
       const [job] = jobs
       if (only.length !== 1 || job === undefined) {
@@ -217,10 +236,12 @@ const crash = Command.make(
       return yield* replayed(job, replay.value)
     }
     const failures = jobs.length === 0 ? [] : yield* simulated(jobs, { schedules, seed })
-    if (only.length === 0 || only.includes("programs")) {
-      failures.push(...yield* modelChecked(programs, seed, store.length === 0 ? stores : store))
+    const threaded = chosen.filter((store) => store !== "reboot")
+    if (threaded.length > 0 && (only.length === 0 || only.includes("programs"))) {
+      failures.push(...yield* modelChecked(programs, seed, threaded))
     }
-    if (only.length === 0 || only.includes("kills")) {
+    // the server that they kill has a SQLite file
+    if (only.includes("kills") || (only.length === 0 && chosen.includes("sqlite"))) {
       failures.push(...yield* campaigns(kills))
     }
     if (failures.length > 0) {

@@ -2,9 +2,10 @@
  * `npm run kills`: a real SIGKILL at each point of the kill-point matrix, and at
  * every operation that a whole conversation does on its store: before it, within
  * it and after it; also while the next process recovers from the one before.
+ * `npm run kills -- --store reboot`: on another store.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Cause, Console, Effect, Exit, Runtime, type Scope } from "effect"
+import { Cause, Console, Effect, Exit, Option, Runtime, type Scope } from "effect"
 import { Command, Flag } from "effect/cli"
 import { conversation } from "../test/matrix/conversation.ts"
 import * as KillPoint from "../test/matrix/KillPoint.ts"
@@ -20,6 +21,9 @@ const recoveryEvery = 3
 
 /** at one of its first so many operations. */
 const recovery = 12
+
+/** A server on Reboot takes seconds to start. */
+const mostPoints: Readonly<Record<Nodes.Store, number>> = { sqlite: 240, reboot: 24 }
 
 interface Line {
   kills: number
@@ -62,6 +66,7 @@ class Table {
 
 /** Runs the work in lanes of one server each. */
 const inLanes = <A>(
+  store: Nodes.Store,
   work: ReadonlyArray<A>,
   f: (nodes: Nodes.Nodes["Service"], item: A) => Effect.Effect<void>
 ) =>
@@ -70,7 +75,7 @@ const inLanes = <A>(
     (items) =>
       Effect.provide(
         Effect.flatMap(Nodes.Nodes, (nodes) => Effect.forEach(items, (item) => f(nodes, item), { discard: true })),
-        Nodes.layer,
+        Nodes.layerOn(store),
         { local: true }
       ),
     { concurrency: lanes, discard: true }
@@ -83,8 +88,9 @@ const failureOf = (run: Effect.Effect<void, never, Scope.Scope>): Effect.Effect<
     (exit) => Exit.isSuccess(exit) ? undefined : Cause.pretty(exit.cause)
   )
 
-const matrix = (table: Table) =>
+const matrix = (store: Nodes.Store, table: Table) =>
   inLanes(
+    store,
     rows,
     Effect.fnUntraced(function*(nodes, { between, run }) {
       const before = nodes.kills()
@@ -110,10 +116,10 @@ const pointsOf = Effect.fnUntraced(function*(client: Client) {
   )
 })
 
-const sweep = Effect.fnUntraced(function*(table: Table, most: number) {
+const sweep = Effect.fnUntraced(function*(store: Nodes.Store, table: Table, most: number) {
   const points = yield* Effect.all([pointsOf("raw"), pointsOf("official")]).pipe(
     Effect.map((points) => points.flat()),
-    Effect.provide(Nodes.layer, { local: true })
+    Effect.provide(Nodes.layerOn(store), { local: true })
   )
   const every = Math.max(1, points.length / most)
   const chosen = points.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every))
@@ -121,6 +127,7 @@ const sweep = Effect.fnUntraced(function*(table: Table, most: number) {
     `Two conversations have ${points.length} points to die at; ${chosen.length} of them are killed at.\n`
   )
   yield* inLanes(
+    store,
     chosen.map((at, round) => ({ ...at, round })),
     Effect.fnUntraced(function*(nodes, { client, point, round }) {
       nodes.forgetEffects()
@@ -146,15 +153,19 @@ const kills = Command.make(
   "kills",
   {
     points: Flag.Int("points").pipe(
-      Flag.withDescription("Points of the conversations to kill at, at most"),
-      Flag.withDefault(240)
+      Flag.withDescription("Points of the conversations to kill at, at most; default: 240, on Reboot 24"),
+      Flag.optional
+    ),
+    store: Flag.Literals("store", Nodes.stores).pipe(
+      Flag.withDescription("Where the servers keep their state; Reboot is to be set up first: npm run reboot:setup"),
+      Flag.withDefault("sqlite")
     )
   },
-  Effect.fnUntraced(function*({ points }) {
+  Effect.fnUntraced(function*({ points, store }) {
     const began = performance.now()
     const table = new Table()
-    yield* matrix(table)
-    yield* sweep(table, points)
+    yield* matrix(store, table)
+    yield* sweep(store, table, Option.getOrElse(points, () => mostPoints[store]))
     yield* Console.log(table.text)
     const seconds = Math.round((performance.now() - began) / 1000)
     yield* Console.log(`\n${table.kills} kills, ${table.failures} failures, ${seconds} s`)

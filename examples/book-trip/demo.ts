@@ -2,7 +2,8 @@
  * `npm start`: books a trip with the official SDK client while the server is
  * killed again and again, and counts what was lost or done twice.
  *
- * `npm start -- --kills 50 --seed 7` for more.
+ * `npm start -- --kills 50 --seed 7` for more, `npm start -- --store reboot` on
+ * another store.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
@@ -35,7 +36,11 @@ const plan = Effect.fnUntraced(function*(kills: number) {
   return (phase: Phase) => drawn.filter((other) => other === phase).length
 })
 
-const demo = Effect.fnUntraced(function*(options: { readonly kills: number; readonly seed: number }) {
+const demo = Effect.fnUntraced(function*(options: {
+  readonly kills: number
+  readonly seed: number
+  readonly store: "sqlite" | "reboot"
+}) {
   const fs = yield* FileSystem.FileSystem
   const dataDir = yield* fs.makeTempDirectoryScoped({ prefix: "book-trip-" })
   const timeline = Timeline.make()
@@ -51,7 +56,7 @@ const demo = Effect.fnUntraced(function*(options: { readonly kills: number; read
   const startServer = (port: string) =>
     Processes.start({
       program: "server.ts",
-      env: { PORT: port, DATA_DIR: dataDir, WORLD_URL: world.url },
+      env: { PORT: port, DATA_DIR: dataDir, STORE: options.store, WORLD_URL: world.url },
       onLine: (line) => say("server", line)
     })
   const outer = yield* Scope.Scope
@@ -176,10 +181,14 @@ Command.make("demo", {
   seed: Flag.Int("seed").pipe(
     Flag.withDescription("Repeats a choice of moments; default: another each time"),
     Flag.optional
+  ),
+  store: Flag.Literals("store", ["sqlite", "reboot"]).pipe(
+    Flag.withDescription("Where the server keeps its state; Reboot is to be set up first: npm run reboot:setup"),
+    Flag.withDefault("sqlite")
   )
-}, ({ kills, seed }) => {
+}, ({ kills, seed, store }) => {
   const chosen = Option.getOrElse(seed, () => Date.now() % 1000)
-  return demo({ kills, seed: chosen }).pipe(Random.withSeed(chosen))
+  return demo({ kills, seed: chosen, store }).pipe(Random.withSeed(chosen))
 }).pipe(
   Command.withDescription("Books a trip while the server is killed"),
   Command.run({ version: "1.0.0" }),

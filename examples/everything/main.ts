@@ -5,11 +5,12 @@
  *     node --conditions=source examples/everything/main.ts
  *
  * `PORT`: 0 for any free one, default 3000. `DATA_DIR`: where the database is,
- * default `.artifacts/everything`.
+ * default `.artifacts/everything`. `STORE`: `sqlite`, the default, or `reboot`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { DurableMcp, SqliteStore } from "effect-durable-mcp"
+import { RebootStore } from "effect-durable-mcp/reboot"
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -27,7 +28,10 @@ const Store = Layer.unwrap(Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* fs.makeDirectory(folder, { recursive: true })
-  return SqliteStore.layer({ filename: path.join(folder, "everything.db") })
+  const store = yield* Config.Literals(["sqlite", "reboot"], "STORE").pipe(Config.withDefault("sqlite"))
+  return store === "sqlite"
+    ? SqliteStore.layer({ filename: path.join(folder, "everything.db") })
+    : RebootStore.layer({ name: "everything", stateDirectory: path.join(folder, "reboot") })
 }))
 
 const Mcp = DurableMcp.layerHttp({

@@ -1,15 +1,19 @@
 /**
- * What the threads of `npm run crash` do: one area on one store, at every point
- * and at random ones; or random programs, held to what they mean.
+ * What `npm run crash` does, mostly on threads: one area on one store, at every
+ * point and at random ones; or random programs, held to what they mean.
  */
 import { Effect, Schema } from "effect"
 import { CrashTest, Disk, Schedule } from "effect-durable-mcp/testing"
 import { Rpc, RpcGroup } from "effect/rpc"
 import { areas, type Name, names } from "../../test/crash/areas/index.ts"
 import { modelChecking } from "../../test/model/modelChecking.ts"
+import * as RebootDisk from "../../test/reboot/disk.ts"
 
 export const Area = Schema.Literals(names)
-export const Store = Schema.Literals(["memory", "sqlite"])
+
+/** Stores that every thread can have its own of. */
+export const Store = Schema.Literals(["memory", "sqlite", "reboot-simulated"])
+export type Store = typeof Store.Type
 
 export class Proof extends Schema.Class<Proof>("Proof")({
   /** On the store, in the run without faults. */
@@ -52,47 +56,83 @@ export class Prover extends RpcGroup.make(
   })
 ) {}
 
-const diskOf = (store: typeof Store.Type): Disk.Disk => store === "memory" ? Disk.memory : Disk.sqlite()
+const disks: Readonly<Record<Store, () => Disk.Disk>> = {
+  "memory": () => Disk.memory,
+  "sqlite": () => Disk.sqlite(),
+  "reboot-simulated": () => RebootDisk.simulated()
+}
 
 /** The program of an area on a store. */
-export const programOf = ({ area, store }: { readonly area: Name; readonly store: typeof Store.Type }) => ({
+export const programOf = ({ area, store }: { readonly area: Name; readonly store: Store }) => ({
   ...areas[area],
-  disk: diskOf(store)
+  disk: disks[store]()
 })
 
-/** At every point on SQLite only what it can answer differently; and nothing on memory that it cannot show. */
-const kindsOf: Readonly<Record<typeof Store.Type, ReadonlyArray<Schedule.Kind>>> = {
-  memory: Schedule.kinds.filter((kind) => kind !== "TornCommit"),
-  sqlite: ["Crash", "TornCommit"]
+/** At every point only what the store can answer differently; and nothing that it cannot show. */
+const kindsOf: Readonly<Record<Store, ReadonlyArray<Schedule.Kind>>> = {
+  "memory": Schedule.kinds.filter((kind) => kind !== "TornCommit"),
+  "sqlite": ["Crash", "TornCommit"],
+  "reboot-simulated": ["Crash", "TornCommit"]
+}
+
+/** Areas that are small enough for a death at each of Reboot's writes. */
+const closely: ReadonlyArray<Name> = ["steps", "questions", "primitives", "sessions", "cancellation", "notifications"]
+
+/** At every point of an area, and at random ones. */
+const prove = Effect.fnUntraced(function*(
+  { area, schedules, seed, store }: { readonly area: Name; readonly store: Store } & Random
+) {
+  const program = programOf({ area, store })
+  return [
+    yield* CrashTest.exhaustive({ ...program, kinds: kindsOf[store] }),
+    ...store === "reboot-simulated" && closely.includes(area) ? [yield* RebootDisk.atEveryWrite(areas[area])] : [],
+    yield* random(area, store, program.disk, { schedules, seed })
+  ]
+})
+
+/** Random schedules. */
+export interface Random {
+  readonly schedules: number
+  readonly seed: number
+}
+
+/** Random schedules of an area on a disk; `store` is part of the seed. */
+export const random = (area: Name, store: string, disk: Disk.Disk, { schedules, seed }: Random) =>
+  CrashTest.random({ ...areas[area], disk, runs: schedules, seed: `${area} ${store} ${seed}` })
+
+/** What the reports of an area say together; a violation is told with its token. */
+export const proofOf = <R>(
+  reports: Effect.Effect<ReadonlyArray<CrashTest.Report>, CrashTest.CrashTestError, R>
+): Effect.Effect<Proof, Violation, R> =>
+  Effect.suspend(() => {
+    const began = performance.now()
+    return reports.pipe(
+      Effect.map((reports) => summary(reports, performance.now() - began)),
+      Effect.mapError(({ message, token }) => new Violation({ message, token }))
+    )
+  })
+
+const summary = (reports: ReadonlyArray<CrashTest.Report>, milliseconds: number): Proof => {
+  const total = (count: (report: CrashTest.Report) => number) => reports.reduce((sum, report) => sum + count(report), 0)
+  const [slowest] = reports.map((report) => report.slowest).sort((a, b) => b.milliseconds - a.milliseconds)
+  return new Proof({
+    operations: Math.max(...reports.map((report) => report.operations)),
+    runs: total(({ runs }) => runs),
+    crashes: total(({ crashes }) => crashes),
+    otherFaults: total(({ faults }) =>
+      Array.from(faults).reduce((sum, [kind, count]) => Schedule.deaths.includes(kind) ? sum : sum + count, 0)
+    ),
+    repeated: total(({ repeated }) => repeated),
+    slowest: slowest ?? { token: "none", milliseconds: 0 },
+    milliseconds
+  })
 }
 
 export const handlers = Prover.toLayer({
-  prove: ({ area, schedules, seed, store }) =>
-    Effect.gen(function*() {
-      const began = performance.now()
-      const program = programOf({ area, store })
-      const reports = [
-        yield* CrashTest.exhaustive({ ...program, kinds: kindsOf[store] }),
-        yield* CrashTest.random({ ...program, runs: schedules, seed: `${area} ${store} ${seed}` })
-      ]
-      const total = (count: (report: CrashTest.Report) => number) =>
-        reports.reduce((sum, report) => sum + count(report), 0)
-      const [slowest] = reports.map((report) => report.slowest).sort((a, b) => b.milliseconds - a.milliseconds)
-      return new Proof({
-        operations: Math.max(...reports.map((report) => report.operations)),
-        runs: total(({ runs }) => runs),
-        crashes: total(({ crashes }) => crashes),
-        otherFaults: total(({ faults }) =>
-          Array.from(faults).reduce((sum, [kind, count]) => Schedule.deaths.includes(kind) ? sum : sum + count, 0)
-        ),
-        repeated: total(({ repeated }) => repeated),
-        slowest: slowest ?? { token: "none", milliseconds: 0 },
-        milliseconds: performance.now() - began
-      })
-    }).pipe(Effect.mapError(({ message, token }) => new Violation({ message, token }))),
+  prove: (job) => proofOf(prove(job)),
 
   check: ({ programs, seed, store }) =>
-    modelChecking({ programs, seed, disk: diskOf(store) }).pipe(
+    modelChecking({ programs, seed, disk: disks[store]() }).pipe(
       Effect.map((report) => new Checked(report)),
       Effect.mapError(({ message, token }) => new Violation({ message, token }))
     )

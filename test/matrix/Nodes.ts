@@ -44,11 +44,15 @@ const program = fileURLToPath(new URL("server.ts", import.meta.url))
 export const until = <E, R>(condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(condition, (met) => met ? Effect.void : Effect.andThen(Effect.sleep(5), until(condition)))
 
-const make: Effect.Effect<
+/** What the servers keep their state in. */
+export const stores = ["sqlite", "reboot"] as const
+export type Store = typeof stores[number]
+
+const make: (store: Store) => Effect.Effect<
   Nodes["Service"],
   never,
   ChildProcessSpawner.ChildProcessSpawner | FileSystem.FileSystem | Scope.Scope
-> = Effect.gen(function*() {
+> = Effect.fnUntraced(function*(store) {
   const fs = yield* FileSystem.FileSystem
   const services = yield* Effect.context<ChildProcessSpawner.ChildProcessSpawner>()
   const directory = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "matrix-" }))
@@ -66,6 +70,7 @@ const make: Effect.Effect<
     NODE_COMPILE_CACHE: `${directory}/cache`,
     PORT: "0",
     RELEASE: release,
+    STORE: store,
     ...dieAt === undefined ? {} : { KILL_POINT: JSON.stringify(dieAt) }
   })
 
@@ -136,4 +141,7 @@ const make: Effect.Effect<
   return nodes
 })
 
-export const layer: Layer.Layer<Nodes> = Layer.effect(Nodes)(make).pipe(Layer.provide(NodeServices.layer))
+export const layerOn = (store: Store): Layer.Layer<Nodes> =>
+  Layer.effect(Nodes)(make(store)).pipe(Layer.provide(NodeServices.layer))
+
+export const layer: Layer.Layer<Nodes> = layerOn("sqlite")

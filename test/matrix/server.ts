@@ -1,14 +1,15 @@
 /**
- * The matrix' server as a process of its own, on a SQLite file, that kills itself
+ * The matrix' server as a process of its own, with a disk, that kills itself
  * where it is told to: `POST /arm` with a `KillPoint`, from then on; or by
  * `KILL_POINT`, from its start.
  *
  * `PORT`: 0 for any free one. `DATA_DIR`: where the database and the journal of
- * effects are. `RELEASE`: what is deployed.
+ * effects are. `RELEASE`: what is deployed. `STORE`: `sqlite` or `reboot`.
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Config, Console, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { DurableMcp, Limits, SqliteStore, Store } from "effect-durable-mcp"
+import { RebootStore } from "effect-durable-mcp/reboot"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Fs from "node:fs"
 import { flushCompileCache } from "node:module"
@@ -64,8 +65,9 @@ class Fate {
 }
 
 const program = Effect.gen(function*() {
-  const { directory, point, port, release } = yield* Config.all({
+  const { directory, kind, point, port, release } = yield* Config.all({
     directory: Config.String("DATA_DIR"),
+    kind: Config.Literals(["sqlite", "reboot"], "STORE").pipe(Config.withDefault("sqlite")),
     point: Config.option(Config.String("KILL_POINT")),
     port: Config.Int("PORT").pipe(Config.withDefault(0)),
     release: Config.Literals(["first", "second", "bare"], "RELEASE").pipe(Config.withDefault("first"))
@@ -77,7 +79,14 @@ const program = Effect.gen(function*() {
   }
 
   const store = Layer.effect(Store.Store)(Effect.gen(function*() {
-    const inner = yield* SqliteStore.make({ filename: `${directory}/matrix.db`, synchronous: "FULL" })
+    const inner = Context.get(
+      yield* Layer.build(
+        kind === "sqlite"
+          ? SqliteStore.layer({ filename: `${directory}/matrix.db`, synchronous: "FULL" })
+          : RebootStore.layer({ name: "matrix", stateDirectory: `${directory}/reboot` })
+      ),
+      Store.Store
+    )
     const { store } = yield* FaultStore.make(inner, {
       decide: (operation) => fate.operation(operation),
       // The writes stand, and nobody has been told.

@@ -120,28 +120,29 @@ const refuse = <T extends StateType>(loaded: Loaded, generated: GeneratedType<T>
   throw new Aborted(new loaded.api.errors_pb.Cancelled())
 }
 
-/** States whose objects are kept, for each type. */
-const kept = 512
+/** Last states that are known by their objects, for each type. */
+const kept = 4_096
 
 /**
  * The objects that machines have made last, by which they remember what they have
  * parsed: Reboot hands a state over as a message that is decoded for each call.
+ * An object lives for as long as somebody else has it, such as the mirror.
  */
 const latestStates = <T extends StateType>(machine: Machine<T>) => {
-  const byId = new Map<string, States[T]["state"]>()
+  const byId = new Map<string, WeakRef<States[T]["state"]>>()
   const fields = Object.keys(machine.empty) as ReadonlyArray<keyof States[T]["state"]>
   return {
     of: (id: string, message: Message<T>): States[T]["state"] => {
-      const found = byId.get(id)
-      if (found?.version === message.version) return found
       if (message.version === 0) return machine.empty
+      const found = byId.get(id)?.deref()
+      if (found?.version === message.version) return found
       const state = { ...machine.empty }
       for (const field of fields) state[field] = message[field]
       return state
     },
     set: (id: string, state: States[T]["state"]): void => {
       byId.delete(id)
-      byId.set(id, state)
+      byId.set(id, new WeakRef(state))
       if (byId.size > kept) byId.delete(byId.keys().next().value!)
     }
   }

@@ -76,7 +76,14 @@ const kindsOf: Readonly<Record<Store, ReadonlyArray<Schedule.Kind>>> = {
 }
 
 /** Areas that are small enough for a death at each of Reboot's writes. */
-const closely: ReadonlyArray<Name> = ["steps", "questions", "primitives", "sessions", "cancellation", "notifications"]
+const closely: ReadonlySet<Name> = new Set<Name>([
+  "steps",
+  "questions",
+  "primitives",
+  "sessions",
+  "cancellation",
+  "notifications"
+])
 
 /** At every point of an area, and at random ones. */
 const prove = Effect.fnUntraced(function*(
@@ -85,7 +92,7 @@ const prove = Effect.fnUntraced(function*(
   const program = programOf({ area, store })
   return [
     yield* CrashTest.exhaustive({ ...program, kinds: kindsOf[store] }),
-    ...store === "reboot-simulated" && closely.includes(area) ? [yield* RebootDisk.atEveryWrite(areas[area])] : [],
+    ...store === "reboot-simulated" && closely.has(area) ? [yield* RebootDisk.atEveryWrite(areas[area])] : [],
     yield* random(area, store, program.disk, { schedules, seed })
   ]
 })

@@ -7,12 +7,14 @@ import type { ServerProcess } from "../../test/support/ServerProcess.ts"
 import * as Counted from "./CountedApplication.ts"
 import * as Load from "./Load.ts"
 import * as Machine from "./Machine.ts"
+import * as RebootApplication from "./RebootApplication.ts"
 import { replayMs } from "./Replay.ts"
 import { median, type Row } from "./Report.ts"
 import * as Servers from "./Servers.ts"
 import { type Measure, measured, measures, type Window } from "./Throughput.ts"
 
-const stores = { "on Reboot": "reboot", "on SQLite": "ours" } as const
+/** A front is measured with its application of two server processes and Envoy, on the same machine. */
+const stores = { "on Reboot": "reboot", "a front": "front", "on SQLite": "ours" } as const
 
 /**
  * Reboot's own durable MCP server, Python Durable MCP 0.7.1 (reboot 0.41.0): echo
@@ -26,7 +28,8 @@ const earlier = { echoPerSecond: 6.4, echoP50: 149, replayMs: 7000, rss: 834 }
 export const columns: ReadonlyArray<string> = [...Object.keys(stores), durableMcp]
 
 export const footnote =
-  "* Python Durable MCP 0.7.1 was not run: figures of 2026-11-22 from a machine of two cores; its restarts took 7 to 10 s."
+  `A front: itself alone; its application's two servers and Envoy share the machine, and run the calls.
+* Python Durable MCP 0.7.1 was not run: figures of 2026-11-22 from a machine of two cores; its restarts took 7 to 10 s.`
 
 type Store = keyof typeof stores
 
@@ -37,14 +40,14 @@ interface Measured extends Window {
 
 /** What a server says on SIGUSR2. */
 const countsOf = Effect.fnUntraced(function*(server: ServerProcess) {
-  const said = Effect.map(server.output, (output) => output.match(/^counts .*$/gm) ?? [])
-  const known = (yield* said).length
+  const said = Effect.map(server.output, (output) => output.match(/^counts .*$/gm)?.at(-1))
+  const before = yield* said
   process.kill(server.pid, "SIGUSR2")
   for (;;) {
     yield* Effect.sleep("20 millis")
-    const lines = yield* said
-    if (lines.length > known) {
-      const counts: Counted.Counts = JSON.parse(lines.at(-1)?.slice("counts ".length) ?? "")
+    const line = yield* said
+    if (line !== undefined && line !== before) {
+      const counts: Counted.Counts = JSON.parse(line.slice("counts ".length))
       return counts
     }
   }
@@ -61,7 +64,7 @@ const windowOf = Effect.fnUntraced(function*(
   seconds: number
 ) {
   const all = { ...job, url: server.url, seconds }
-  if (store !== "on Reboot") {
+  if (store === "on SQLite") {
     const window: Measured = { ...yield* measured(load, server.pid, all), asked: undefined }
     return window
   }
@@ -94,8 +97,10 @@ const quietCores = 0.3
 /** Unit of what is counted. */
 const perCall = "a call"
 
-const valuesOf = (rounds: Readonly<Record<string, ReadonlyArray<number>>>) =>
-  Object.fromEntries(Object.entries(rounds).map(([name, list]) => [name, median(list)]))
+const valuesOf = (rounds: Readonly<Record<string, ReadonlyArray<number>>>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(rounds).flatMap(([name, list]) => list.length === 0 ? [] : [[name, median(list)]])
+  )
 
 const rowsOf = (
   measure: Measure,
@@ -133,13 +138,19 @@ const rowsOf = (
   }
   const isLike = tool === "echo" && connections === 1
   const asked = (what: string, f: (asked: ReturnType<typeof Counted.perCall>) => number, limit?: number): Row => {
-    const rounds = all.flatMap(({ asked }) => asked === undefined ? [] : [f(asked)])
-    const value = median(rounds)
+    const rounds = Object.fromEntries(
+      Array.from(
+        results,
+        ([store, list]) => [store, list.flatMap(({ asked }) => asked === undefined ? [] : [f(asked)])]
+      )
+    )
+    const values = valuesOf(rounds)
+    const value = values["on Reboot"] ?? Number.NaN
     return {
       what: `  ${what}`,
       unit: perCall,
-      values: { "on Reboot": value },
-      rounds: { "on Reboot": rounds },
+      values,
+      rounds,
       // the last page of a listing is shared by all calls of a window
       target: limit === undefined ? undefined : { text: `<= ${limit}`, reached: value <= limit + 0.1 }
     }
@@ -169,12 +180,15 @@ const throughput = Effect.fnUntraced(function*(options: {
   readonly rounds: number
   readonly seconds: number
   readonly connections: ReadonlyArray<number>
+  readonly stores: ReadonlyArray<Store>
 }) {
   const load = yield* Load.start(Servers.loadCore)
   const running = yield* Effect.forEach(
-    Object.entries(stores) as ReadonlyArray<[Store, Servers.Name]>,
-    Effect.fnUntraced(function*([store, name]) {
-      return { store, process: yield* Servers.start(name, { dataDir: yield* Servers.dataDir, core: undefined }) }
+    options.stores,
+    Effect.fnUntraced(function*(store) {
+      const env = store === "a front" ? yield* RebootApplication.start : undefined
+      const dataDir = yield* Servers.dataDir
+      return { store, process: yield* Servers.start(stores[store], { dataDir, env, core: undefined }) }
     })
   )
   const all = options.connections.flatMap((c) => [measures.echo(c), measures.steps(3, c, true)])
@@ -192,7 +206,7 @@ const throughput = Effect.fnUntraced(function*(options: {
         rows.set(store, [...rows.get(store) ?? [], window])
         const { asked, others, p50, p99, perSecond } = window
         yield* Console.error(
-          `round ${round}  ${measure.what.padEnd(34)} ${store}  ${perSecond.toFixed(0).padStart(5)}/s  ` +
+          `round ${round}  ${measure.what.padEnd(34)} ${store.padEnd(9)}  ${perSecond.toFixed(0).padStart(5)}/s  ` +
             `p50 ${p50.toFixed(1)} ms  p99 ${p99.toFixed(1)} ms  others ${others.toFixed(2)} cores` +
             (asked === undefined
               ? ""
@@ -212,8 +226,8 @@ const throughput = Effect.fnUntraced(function*(options: {
 const restarts = Effect.fnUntraced(function*(options: { readonly rounds: number }) {
   const rounds: Record<string, Array<number>> = {}
   for (let round = 1; round <= options.rounds; round++) {
-    for (const [store, name] of Object.entries(stores)) {
-      const ms = yield* replayMs(name)
+    for (const store of ["on Reboot", "on SQLite"] as const) {
+      const ms = yield* replayMs(stores[store])
       rounds[store] = [...rounds[store] ?? [], ms]
       yield* Console.error(`restart to first replayed byte, ${store} ${ms.toFixed(0)} ms`)
     }
@@ -233,11 +247,12 @@ export const onReboot = Effect.fnUntraced(function*(options: {
   readonly seconds: number
   readonly smoke: boolean
 }) {
-  const { connections, rounds, seconds } = options.smoke
-    ? { rounds: 1, seconds: 2, connections: [1, 16] }
-    : { ...options, connections: [1, 16, 64] }
+  const all: ReadonlyArray<Store> = ["on Reboot", "a front", "on SQLite"]
+  const { connections, rounds, seconds, stores } = options.smoke
+    ? { rounds: 1, seconds: 2, connections: [1, 16], stores: all.filter((store) => store !== "a front") }
+    : { ...options, connections: [1, 16, 64], stores: all }
   const rows: ReadonlyArray<Row> = [
-    ...yield* throughput({ rounds, seconds, connections }),
+    ...yield* throughput({ rounds, seconds, connections, stores }),
     ...yield* restarts({ rounds: Math.min(rounds, 5) })
   ]
   return { rounds, seconds, rows }

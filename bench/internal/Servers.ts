@@ -9,10 +9,14 @@ import * as ServerProcess from "../../test/support/ServerProcess.ts"
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
-/** `ours` and `reboot` are durable (SQLite, `synchronous=FULL`; Reboot); the others keep everything in memory. */
+/**
+ * Ours are durable: `ours` on SQLite (`synchronous=FULL`), `reboot` on Reboot,
+ * `front` before a Reboot application. The others keep everything in memory.
+ */
 export const programs = {
   "ours": path("../../examples/everything/main.ts"),
   "reboot": path("../servers/reboot.ts"),
+  "front": path("../servers/front.ts"),
   "sdk-v1": path("../servers/sdk-v1.ts"),
   "effect": path("../servers/effect.ts")
 } as const

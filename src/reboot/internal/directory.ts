@@ -288,6 +288,9 @@ export const make = Effect.fnUntraced(function*(
   )
   yield* Effect.addFinalizer(() => Effect.ignore(flush))
 
+  /** One look at what others wrote is for all who asked before it began. */
+  const refreshing = gathered.make<void>(() => Effect.andThen(application.flush, lock.withPermit(refresh)))
+
   const removing = gathered.make<ReadonlyArray<string>>((batch) =>
     Effect.andThen(
       role === "owner" ? Effect.void : application.flush,
@@ -314,11 +317,9 @@ export const make = Effect.fnUntraced(function*(
       )
       return wait
     },
-    view: Effect.suspend(() =>
-      role === "owner"
-        ? isLoaded ? Effect.void : lock.withPermit(load)
-        : Effect.andThen(application.flush, lock.withPermit(refresh))
-    ).pipe(Effect.map(() => view)),
+    view: Effect.suspend(() => role !== "owner" ? refreshing() : isLoaded ? Effect.void : lock.withPermit(load)).pipe(
+      Effect.map(() => view)
+    ),
     remove: (ids) => ids.length === 0 ? Effect.void : removing(ids),
     flush
   }

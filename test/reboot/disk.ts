@@ -1,6 +1,7 @@
 /**
  * Reboot as a disk of the crash kit.
  *
+ * It is one process's at a time, as the state directory of an embedded Reboot is.
  * It dies where only it knows: a commit over several states is several writes of
  * Reboot's, and some it makes later by itself (listings, timers, the signal of a
  * child's end). So a process can also die before or after any one of those, and
@@ -12,7 +13,7 @@ import { CrashTest, type Disk } from "effect-durable-mcp/testing"
 import type { Application } from "../../src/reboot/internal/Application.ts"
 import * as store from "../../src/reboot/internal/store.ts"
 import { Store } from "../../src/store/Store.ts"
-import type { StoreError } from "../../src/store/StoreError.ts"
+import { StoreError } from "../../src/store/StoreError.ts"
 import * as Openings from "./Openings.ts"
 import * as Simulated from "./SimulatedApplication.ts"
 import * as Started from "./Started.ts"
@@ -98,10 +99,27 @@ const instance = (line: Line, options: Options = {}): Disk.Instance => {
   let kill: (() => void) | undefined
   let openings = 0
   let isOpening = false
+  let isHeld = false
   let writes = 0
   /** Writes that are left to a process that dies in them. */
   let left = Infinity
   let tears = 0
+
+  /** As the lock of the state directory: a second process is refused while the first one lives. */
+  const hold = Effect.suspend(() => {
+    if (isHeld) {
+      return Effect.fail(new StoreError({ reason: "InUse", message: "Another process has the application" }))
+    }
+    isHeld = true
+    const number = openings + 1
+    return Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        if (number === openings) {
+          isHeld = false
+        }
+      })
+    )
+  })
 
   const dies = (nth: number, when: Point["when"]) => {
     if (nth === options.dieAt?.nth && when === options.dieAt.when) {
@@ -115,6 +133,7 @@ const instance = (line: Line, options: Options = {}): Disk.Instance => {
       StoreError,
       Scope.Scope
     > {
+      yield* hold
       isOpening = true
       const application = yield* line.open
       const number = ++openings
@@ -141,7 +160,10 @@ const instance = (line: Line, options: Options = {}): Disk.Instance => {
     opened: (present) => {
       kill = present
     },
-    died: line.fence,
+    died: () => {
+      isHeld = false
+      line.fence()
+    },
     isBusy: () => isOpening || line.isBusy() || watched.isBusy(),
     tear: (unacknowledged) =>
       Effect.suspend(() => {

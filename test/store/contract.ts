@@ -393,10 +393,13 @@ export const storeContract = (
       { timeout, arbitrary: { runs, size: 30 } }
     )
 
-    it("the programs came by every outcome of every write", (context) => {
-      context.skip(programs < runs, "a program failed before all were run")
-      assert.deepStrictEqual(outcomesToSee.filter((outcome) => !seen.has(outcome)), [])
-    })
+    // a few programs cannot come by all of them
+    if (runs >= 1_000) {
+      it("the programs came by every outcome of every write", (context) => {
+        context.skip(programs < runs, "a program failed before all were run")
+        assert.deepStrictEqual(outcomesToSee.filter((outcome) => !seen.has(outcome)), [])
+      })
+    }
 
     const withStore = <E>(f: (opened: Opened, disk: Disk) => Effect.Effect<void, E>) =>
       Effect.scoped(Effect.gen(function*() {
@@ -503,32 +506,36 @@ export const storeContract = (
         })
       ))
 
-    it.effect("a listing neither repeats nor leaves out what stays, while other things come and go", () =>
-      withStore(({ store }) =>
-        Effect.gen(function*() {
-          const ids = Array.from({ length: 1_000 }, (_, i) => `e${i}`)
-          yield* store.commit(
-            ids.flatMap((
-              id
-            ): ReadonlyArray<Write> => [start(id), { _tag: "Complete", id, result: "1" }]) as unknown as Writes
-          )
-          const listed: Array<string> = []
-          yield* Stream.runForEach(store.list({}), ({ id }) =>
-            Effect.gen(function*() {
-              const at = listed.push(id)
-              if (at % 100 === 0) {
-                // one behind, one before it, one new
-                yield* store.commit([
-                  { _tag: "Forget", id: `e${at - 50}` },
-                  { _tag: "Forget", id: "e999" },
-                  start(`new${at}`)
-                ])
-              }
-            }))
-          assert.strictEqual(new Set(listed).size, listed.length)
-          assert.deepStrictEqual(listed.filter((id) => id.startsWith("e") && id !== "e999"), ids.slice(0, -1))
-        })
-      ))
+    it.effect(
+      "a listing neither repeats nor leaves out what stays, while other things come and go",
+      () =>
+        withStore(({ store }) =>
+          Effect.gen(function*() {
+            const ids = Array.from({ length: 1_000 }, (_, i) => `e${i}`)
+            yield* store.commit(
+              ids.flatMap((
+                id
+              ): ReadonlyArray<Write> => [start(id), { _tag: "Complete", id, result: "1" }]) as unknown as Writes
+            )
+            const listed: Array<string> = []
+            yield* Stream.runForEach(store.list({}), ({ id }) =>
+              Effect.gen(function*() {
+                const at = listed.push(id)
+                if (at % 100 === 0) {
+                  // one behind, one before it, one new
+                  yield* store.commit([
+                    { _tag: "Forget", id: `e${at - 50}` },
+                    { _tag: "Forget", id: "e999" },
+                    start(`new${at}`)
+                  ])
+                }
+              }))
+            assert.strictEqual(new Set(listed).size, listed.length)
+            assert.deepStrictEqual(listed.filter((id) => id.startsWith("e") && id !== "e999"), ids.slice(0, -1))
+          })
+        ),
+      timeout
+    )
 
     // any other says what must run to its driver only
     if (options.atomic !== false) {

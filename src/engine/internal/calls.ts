@@ -41,16 +41,12 @@ export const make = (options: {
       }
       // From the question above to the launch nothing yields: one run of an id.
       const startedAt = runs.env.clock.currentTimeMillisUnsafe()
-      const opening = openingOf(call, startedAt)
-      if (store.role === "front") {
-        return yield* relay(call, opening)
-      }
       const run = runs.launch({
         id,
         startedAt,
         program: ToolCall.program(dispatch, request),
         peer: { request, wire },
-        opening
+        opening: openingOf(call, startedAt)
       })
       if (!run.journal.isBegun) {
         // The handler gets one turn to finish, or to do something durable.
@@ -62,16 +58,22 @@ export const make = (options: {
       return { stream: id, token: yield* Deferred.await(run.journal.accepted), joined: false }
     })
 
-  /** Puts the call on disk for another process to run. */
-  const relay = (call: Call, opening: Opening): Effect.Effect<Accepted, CallRejected | StoreError> =>
+  /** Puts the call on disk for another process to run; the first write wins, so that tells what there is to know. */
+  const relay = (call: Call): Effect.Effect<Accepted, CallRejected | StoreError> =>
     Effect.gen(function*() {
+      if (runs.isStopping) {
+        return yield* stopping
+      }
+      const opening = openingOf(call, runs.env.clock.currentTimeMillisUnsafe())
       const [opened] = yield* store.commit([opening.stream, opening.execution()])
       if (opened?._tag !== "Opened") {
         return yield* Effect.die(new Error("OpenStream must have the outcome Opened"))
       }
-      // Another process may have opened it since it was looked for.
       if (opened.requestDigest !== call.digest) {
         return yield* conflict
+      }
+      if (opened.forgotten) {
+        return yield* forgotten
       }
       return { stream: call.id, token: opened.token, joined: !opened.fresh }
     })
@@ -199,7 +201,7 @@ export const make = (options: {
     })
 
   return {
-    start: (call) => Effect.uninterruptible(start(call)),
+    start: (call) => Effect.uninterruptible(store.role === "front" ? relay(call) : start(call)),
     cancel,
     answer,
     completeElicitation,

@@ -4,6 +4,8 @@
  *
  * - `hold <directory>`: opens and waits until it is killed.
  * - `step <directory>`: starts an execution, whose run never ends.
+ * - `run <directory>`: starts an execution in a store, whose run records a step
+ *   and then never ends.
  * - `ports <directory>`: opens, and says on which ports this process listens.
  * - `signal <directory>`: opens, and says what listens to signals; then sends
  *   itself SIGTERM.
@@ -14,6 +16,7 @@ import { Effect } from "effect"
 import * as Net from "node:net"
 import * as Embedded from "../../../src/reboot/internal/embedded.ts"
 import { installation } from "../../../src/reboot/internal/installation.ts"
+import * as RebootStore from "../../../src/reboot/RebootStore.ts"
 import { StoreError } from "../../../src/store/StoreError.ts"
 import { listeningPorts } from "./ports.ts"
 
@@ -38,6 +41,27 @@ const connect = Effect.callback<string>((resume) => {
 
 const program = Effect.gen(function*() {
   if (mode === "connect") return yield* Effect.flatMap(connect, (reason) => say({ reason }))
+  if (mode === "run") {
+    const store = yield* RebootStore.make({ stateDirectory })
+    yield* store.drive((id, { cutOff }) =>
+      Effect.gen(function*() {
+        yield* store.commit([{
+          _tag: "RecordStep",
+          id,
+          name: "s",
+          key: "s",
+          kind: "step",
+          root: true,
+          version: "1",
+          exit: "1"
+        }])
+        yield* say({ id, cutOff })
+        yield* Effect.never
+      }).pipe(Effect.orDie)
+    )
+    yield* store.commit([{ _tag: "StartExecution", id: "execution", workflow: "w", payload: "{}" }])
+    return yield* Effect.never
+  }
   const before = listeners()
   const application = yield* Embedded.make({ name: "child", stateDirectory, installation: yield* installation() })
   yield* say({ pid: process.pid })

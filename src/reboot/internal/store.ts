@@ -31,6 +31,7 @@ import * as calls from "./calls.ts"
 import type { CallWrite } from "./callState.ts"
 import * as directory from "./directory.ts"
 import * as forgetSession from "./forgetSession.ts"
+import * as format from "./format.ts"
 import * as lanes from "./lanes.ts"
 import * as listings from "./listings.ts"
 import * as mirror from "./mirror.ts"
@@ -79,6 +80,9 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Store["Service"], StoreError, Scope.Scope> {
   const boot = options.boot ?? Crypto.randomUUID()
   const isFront = application.role === "front"
+  if (!isFront) {
+    yield* format.check(application)
+  }
   const clock = yield* Clock.Clock
   const permits = Semaphore.makeUnsafe(concurrency)
   const fork = yield* FiberSet.makeRuntime<never, void, never>()
@@ -298,8 +302,8 @@ export const make = Effect.fnUntraced(function*(
       const record = sessionState.record(yield* anew("Session", key))
       if (record !== undefined) {
         entries.enter({ _tag: "Session", id: record.id, createdAt: record.createdAt })
-        yield* entries.settled(record.id)
       }
+      return record?.id
     }),
     wheel: timers.task
   })
@@ -405,8 +409,7 @@ export const make = Effect.fnUntraced(function*(
   // What is queued is still written and entered; then who waits for that ends, and the rest is left to the next process.
   yield* Effect.addFinalizer((exit) =>
     queue.close.pipe(
-      Effect.andThen(Effect.ignore(entries.flush)),
-      Effect.andThen(running.close),
+      Effect.andThen(Effect.suspend(() => queue.isFenced() ? Effect.void : running.close)),
       Effect.andThen(Scope.close(taskScope, exit))
     )
   )

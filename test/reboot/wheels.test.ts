@@ -10,6 +10,7 @@ import * as wheels from "../../src/reboot/internal/wheels.ts"
 import * as driver from "../../src/store/internal/driver.ts"
 import type { Outcome } from "../../src/store/Store.ts"
 import { StoreError } from "../../src/store/StoreError.ts"
+import { settle } from "../store/harness.ts"
 import * as Simulated from "./SimulatedApplication.ts"
 
 const timer = (id: string, name: string, at: number): WheelTimer => ({ id, name, at, exit: JSON.stringify(name) })
@@ -185,6 +186,25 @@ describe("wheels", () => {
       failing = false
       yield* TestClock.adjust("1 second")
       yield* until("it is removed", () => armedIn(disk).length === 0)
+      assert.isUndefined(yield* wheels.nextTimer)
+    }))
+
+  it.effect("a timer that could not be armed again fires once, as it was armed before", () =>
+    Effect.gen(function*() {
+      const disk = new Simulated.Disk()
+      let failing = false
+      const { application } = yield* Simulated.open(disk, {
+        before: () => failing ? Effect.fail(new StoreError({ reason: "Io", message: "no answer" })) : Effect.void
+      })
+      const fired: Array<string> = []
+      const { wheels } = yield* open(application, ({ name }) => fired.push(name))
+      yield* wheels.arm([timer("e", "a", 1_000), timer("e", "b", 1_000)])
+      yield* settle
+      failing = true
+      yield* Effect.flip(wheels.arm([timer("e", "a", 1_000)]))
+      yield* TestClock.adjust("1 second")
+      yield* settle
+      assert.deepStrictEqual(fired.toSorted(), ["a", "b"])
       assert.isUndefined(yield* wheels.nextTimer)
     }))
 

@@ -113,15 +113,16 @@ const publish = (wheel: Wheel, state: TimersState): void => {
 
 /** Whether there was something to remove. */
 const remove = (wheel: Wheel, id: string, name: string): boolean => {
-  const names = wheel.names.get(id)
-  if (names === undefined || !names.delete(name)) {
-    return false
-  }
-  if (names.size === 0) {
-    wheel.names.delete(id)
-  }
   const key = keyOf({ id, name })
   const known = wheel.timers.get(key)
+  const names = wheel.names.get(id)
+  const isNamed = names?.delete(name) === true
+  if (!isNamed && known?.gone !== false) {
+    return false
+  }
+  if (names?.size === 0) {
+    wheel.names.delete(id)
+  }
   if (known !== undefined) {
     known.gone = true
   }
@@ -219,10 +220,8 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         for (const timer of timers) {
           const wheel = wheelOf(wheelIdOf(timer))
-          const key = keyOf(timer)
-          // what was to be said of the one before no longer holds
-          wheel.removals.delete(key)
-          wheel.timers.delete(key)
+          // of the one before
+          wheel.removals.delete(keyOf(timer))
           addName(wheel.names, timer)
         }
         return Effect.forEach(Map.groupBy(timers, wheelIdOf), ([wheelId, some]) => wheelOf(wheelId).write(some), {

@@ -28,9 +28,9 @@ describeWithReboot("RebootStore", () => {
     "holds what was committed when it is opened again, effect validation %s",
     (validation) =>
       Effect.gen(function*() {
-        const directory = { stateDirectory: yield* StateDirectory.make, effectValidation: validation }
+        const options = { stateDirectory: yield* StateDirectory.make, effectValidation: validation }
         yield* using(
-          { stateDirectory },
+          options,
           Effect.gen(function*() {
             const store = yield* Store
             yield* store.commit([
@@ -45,7 +45,7 @@ describeWithReboot("RebootStore", () => {
           })
         )
         yield* using(
-          { stateDirectory },
+          options,
           Effect.gen(function*() {
             const store = yield* Store
             const session = Option.getOrThrow(yield* store.session("session"))

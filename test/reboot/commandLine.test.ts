@@ -111,6 +111,8 @@ const start = ({ args, environment, folder, port, program }: Command) =>
       Effect.sync((): ChildProcess =>
         spawn(program, args, {
           cwd: folder,
+          // A group of its own, as a supervisor makes it, so that it can be told as a whole.
+          detached: true,
           env: { ...process.env, ...environment },
           stdio: ["ignore", "pipe", "pipe"]
         })
@@ -134,11 +136,11 @@ const start = ({ args, environment, folder, port, program }: Command) =>
     return child
   })
 
-const endsAt = (signal: "SIGTERM" | "SIGINT", child: ChildProcess) =>
+const endsAt = (signal: "SIGTERM" | "SIGINT", child: ChildProcess, to: "it" | "its group" = "it") =>
   Effect.gen(function*() {
     const started = descendants(child.pid!)
 
-    child.kill(signal)
+    process.kill(to === "it" ? child.pid! : -child.pid!, signal)
     const code = yield* Effect.promise(async () => (await once(child, "exit"))[0])
 
     assert.strictEqual(code, 128 + constants.signals[signal])
@@ -168,6 +170,18 @@ describeWithReboot("reboot/bin/rbt", () => {
         port
       })
       yield* endsAt("SIGINT", child)
+    }).pipe(Effect.scoped), 90_000)
+
+  it.live("`dev run` ends all it has started at a SIGTERM to its process group", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const child = yield* start({
+        program: rbt,
+        args: ["dev", "run", "--no-generate-watch", "--servers=2", `--port=${port}`],
+        folder: yield* application,
+        port
+      })
+      yield* endsAt("SIGTERM", child, "its group")
     }).pipe(Effect.scoped), 90_000)
 
   it.live("`npm run reboot:serve` passes SIGTERM on, with the book-trip application", () =>

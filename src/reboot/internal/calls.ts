@@ -222,7 +222,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         return options.driving().progress(id)
       }
       case "Park": {
-        return outcome._tag === "Parked" && !outcome.parked ? options.driving().refused(id) : undefined
+        if (outcome._tag === "Parked" && !outcome.parked) {
+          options.driving().refused(id)
+        } else if (write.state === "stopped") {
+          options.tasks().stopped(id)
+        }
+        return
       }
       case "Complete": {
         wheels.disarm(id)

@@ -85,8 +85,8 @@ export interface Lanes<W> {
   readonly first: (group: Group<W>) => Effect.Effect<ReadonlyArray<Outcome>, StoreError>
   /** Why this store takes nothing any more. */
   readonly closed: () => StoreError | undefined
-  /** The store is another's: nothing is written any more. */
-  readonly fence: (error: StoreError) => void
+  /** Whether the store is another's: nothing of this one is written any more. */
+  readonly isFenced: () => boolean
   /** What is queued is still written; what comes now finds the door shut. */
   readonly close: Effect.Effect<void>
 }
@@ -427,7 +427,7 @@ export const make = Effect.fnUntraced(function*<W>(options: Options<W>): Effect.
         return Effect.sync(() => waiting.delete(resume))
       }),
     closed: () => closed,
-    fence,
+    isFenced: () => fenced,
     close: Effect.callback((resume) => {
       closed ??= new StoreError({ reason: "Fenced", message: "This store is closed" })
       onIdle = () => resume(Effect.void)

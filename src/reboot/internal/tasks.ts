@@ -44,6 +44,8 @@ interface Watched {
   held: boolean
   /** This opening of the store made it. */
   ours: boolean
+  /** This opening of the store stopped it, and does not run it again. */
+  stopped: boolean
   /** Reboot is about to begin its task. */
   awaited: boolean
   /** What follows from its writes and is under way: timers, the parent's signal. */
@@ -70,7 +72,8 @@ export interface Options {
   readonly settled: (id: string) => Effect.Effect<void>
   /** Makes it so at once, for all calls. */
   readonly settle: Effect.Effect<void, StoreError>
-  readonly session: (stateId: string) => Effect.Effect<void, StoreError>
+  /** Tells listings of a session, whose id it is; undefined for a state that holds nothing. */
+  readonly session: (stateId: string) => Effect.Effect<string | undefined, StoreError>
   readonly wheel: (wheel: string) => Effect.Effect<void>
 }
 
@@ -84,6 +87,8 @@ export interface Tasks {
   readonly observe: (id: string, standing: Standing | undefined) => void
   /** This opening of the store makes the execution. */
   readonly made: (id: string) => void
+  /** This opening of the store parks it as stopped: the next one is to run it. */
+  readonly stopped: (id: string) => void
   /** The task of the execution does not end before `effect`, which follows from one of its writes. */
   readonly following: <A>(id: string, effect: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
   /** Waits until there is room for one more execution; `woken`: others wait for it. */
@@ -106,6 +111,7 @@ export const none: Tasks = {
   holds: () => false,
   observe: () => {},
   made: () => {},
+  stopped: () => {},
   following: (_, effect) => effect,
   room: () => Effect.void,
   driven: () => {},
@@ -144,6 +150,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         standing: undefined,
         held: false,
         ours: followed.delete(id),
+        stopped: false,
         awaited: false,
         following: 0,
         unfollowed: false,
@@ -183,6 +190,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     if (mustRun(standing) || watched.has(id)) {
       const execution = watch(id)
       execution.standing = standing
+      execution.stopped &&= standing?.state === "stopped"
       execution.changed.openUnsafe()
       tidy(id)
     }
@@ -249,13 +257,25 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       )
     })
 
+  /** Nobody but this one may be left to write what is held back. */
+  const settled = (id: string): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      isClosing ? Effect.andThen(Effect.ignore(options.settle), options.settled(id)) : options.settled(id)
+    )
+
+  const session = Effect.fnUntraced(function*(stateId: string) {
+    const id = yield* insist("A session was not entered", options.session(stateId))
+    if (id !== undefined) {
+      yield* settled(id)
+    }
+  })
+
   const runCall = Effect.fnUntraced(function*(stateId: string, id: string, found: Standing | undefined) {
     const execution = watch(id)
     execution.held = true
     execution.awaited = false
-    // what it was when this process came, and not what this one made of it meanwhile
-    const wasStopped = !execution.ours && execution.standing === undefined && found?.state === "stopped"
     execution.standing ??= found
+    const wasStopped = execution.standing?.state === "stopped" && !execution.stopped
     execution.unfollowed ||= !execution.ours
     yield* Effect.gen(function*() {
       if (wasStopped) {
@@ -278,7 +298,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           execution.unfollowed = false
           yield* insist("A call was not taken over", options.takeOver(stateId))
         } else {
-          yield* options.settled(id)
+          yield* settled(id)
           if (!mustRun(execution.standing) && execution.following === 0 && !execution.unfollowed) {
             remember(id)
             return
@@ -310,6 +330,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         execution.awaited = true
       }
     },
+    stopped: (id) => {
+      const execution = watched.get(id)
+      if (execution !== undefined) {
+        execution.stopped = true
+      }
+    },
     following,
     room: (id, woken) => {
       const most = woken ? maxWoken : maxStarted
@@ -339,7 +365,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       type === "Call"
         ? task(call(id))
         : type === "Session"
-        ? task(insist("A session was not entered", options.session(id)))
+        ? task(session(id))
         : options.wheel(id)
     ),
     close: Effect.suspend(() => {
@@ -353,8 +379,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         }
         onChange()
       })
-      // so that Reboot hears of those that have ended
-      return Effect.andThen(Effect.timeoutOption(over, longestClose), Effect.repeat(Effect.yieldNow, { times: 2 }))
+      // an application that is gone begins no task, and hears of no end
+      return Effect.matchEffect(options.settle, {
+        onFailure: () => Effect.void,
+        onSuccess: () =>
+          Effect.andThen(Effect.timeoutOption(over, longestClose), Effect.repeat(Effect.yieldNow, { times: 2 }))
+      })
     })
   }
 })

@@ -6,6 +6,8 @@ import type { Application, TaskType } from "../../src/reboot/internal/Applicatio
 import type { CallState, CallWrite } from "../../src/reboot/internal/callState.ts"
 import * as Embedded from "../../src/reboot/internal/embedded.ts"
 import { installation } from "../../src/reboot/internal/installation.ts"
+import * as Patches from "../../src/reboot/internal/patches.ts"
+import * as Process from "../../src/reboot/internal/process.ts"
 import type { StoreError } from "../../src/store/StoreError.ts"
 import { startProgram, type StoreProcess } from "../store/sqlite/StoreProcess.ts"
 import * as StateDirectory from "./embedded/StateDirectory.ts"
@@ -24,9 +26,11 @@ interface Line {
 const child = (...args: ReadonlyArray<string>): Effect.Effect<StoreProcess<Line>, never, Scope.Scope> =>
   startProgram<Line>(new URL("embedded/child.ts", import.meta.url), args)
 
+type OpenOptions = Partial<Pick<Embedded.Options, "effectValidation" | "callTimeout">>
+
 const open = (
   stateDirectory: string,
-  options: { readonly effectValidation?: boolean } = {}
+  options: OpenOptions = {}
 ): Effect.Effect<Application, StoreError, Scope.Scope> =>
   Effect.flatMap(
     installation(),
@@ -37,7 +41,7 @@ const open = (
 const using = <A>(
   stateDirectory: string,
   use: (application: Application) => Effect.Effect<A, StoreError, Scope.Scope>,
-  options?: { readonly effectValidation?: boolean }
+  options?: OpenOptions
 ): Effect.Effect<A, StoreError> => Effect.scoped(Effect.flatMap(open(stateDirectory, options), use))
 
 const refusal = (stateDirectory: string): Effect.Effect<StoreError> =>
@@ -76,6 +80,19 @@ const tasksOf = Effect.fnUntraced(function*(application: Application) {
     end: (id: string) => Deferred.succeed(ends.get(id)!, undefined)
   }
 })
+
+/** Five seconds pass before one write of the state `hangs` is durable. */
+const hang = `
+import asyncio, reboot.aio.state_managers as states
+store = states.SidecarStateManager._store
+hung = []
+async def store_later(self, *, state_ref, **kwargs):
+    if state_ref.id == "hangs" and len(hung) == 0:
+        hung.append(True)
+        await asyncio.sleep(5)
+    await store(self, state_ref=state_ref, **kwargs)
+_set(states.SidecarStateManager, "_store", store_later)
+`
 
 const slow = 60_000
 
@@ -201,6 +218,23 @@ describeWithReboot("Reboot in this process", () => {
           const after = yield* application.read("Chunk", "k0")
           assert.strictEqual(after.value, before.state?.value)
         }))
+    }), slow)
+
+  it.live("a write that hangs ends in time, others go on, and it can be repeated", () =>
+    Effect.gen(function*() {
+      Patches.importPy(
+        yield* Effect.flatMap(installation(), Process.load),
+        "effect_durable_mcp_test.hang",
+        hang,
+        "the test cannot let Reboot hang"
+      )
+      const application = yield* open(yield* StateDirectory.make, { callTimeout: "1 second" })
+      const error = yield* Effect.flip(Effect.asVoid(application.write("Chunk", "hangs", { value: "first" })))
+      assert.include(error.message, "Reboot did not write Chunk hangs within 1s")
+      yield* Effect.retry(application.write("Chunk", "other", { value: "1" }), { times: 2 })
+      const repeated = yield* Effect.retry(application.write("Chunk", "hangs", { value: "second" }), { times: 50 })
+      // what hung has been written after all, and the first write wins
+      assert.deepStrictEqual(repeated.response, { version: 1, fresh: false, value: "first" })
     }), slow)
 
   it.live("a directory that another process holds, until it is killed", () =>

@@ -139,5 +139,10 @@ const running = (
 
 const stop = (harness: Harness): Effect.Effect<void> =>
   within({ what: "stop", duration: stopTimeout, advice: "End the process." }, () => harness.stop()).pipe(
-    Effect.catch((error) => Effect.logWarning("Reboot did not stop in order; nothing acknowledged is lost", error))
+    Effect.catch((error) =>
+      Effect.andThen(
+        Process.abandon,
+        Effect.logWarning("Reboot did not stop in order; nothing acknowledged is lost", error)
+      )
+    )
   )

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { isMainThread } from "node:worker_threads"
 import { StoreError } from "../../store/StoreError.ts"
 import * as Generated from "./generated.ts"
 import type { Installation } from "./installation.ts"
@@ -14,8 +15,9 @@ import { failed } from "./limits.ts"
 import * as Patches from "./patches.ts"
 
 interface OfProcess {
-  /** The state directory that is open. */
+  /** The state directory that is open, or that could not be closed. */
   open: string | undefined
+  stuck: boolean
   /** Openings so far. */
   count: number
   loaded: { readonly packageFolder: string; readonly result: Promise<Generated.Loaded> } | undefined
@@ -25,7 +27,7 @@ interface OfProcess {
 const ofProcess = (): OfProcess => {
   const key = Symbol.for("effect-durable-mcp/reboot/OfProcess")
   const holder = globalThis as { [key]?: OfProcess }
-  return holder[key] ??= { open: undefined, count: 0, loaded: undefined }
+  return holder[key] ??= { open: undefined, stuck: false, count: 0, loaded: undefined }
 }
 
 /**
@@ -41,8 +43,10 @@ export const hold = (stateDirectory: string): Effect.Effect<number, StoreError, 
         return Effect.fail(
           new StoreError({
             reason: "InUse",
-            message: `Reboot is open in this process, for ${held.open}, and a process has one. `
-              + "Share one layer, or close that one first."
+            message: held.stuck
+              ? `Reboot did not stop in this process, for ${held.open}, and a process has one. End the process.`
+              : `Reboot is open in this process, for ${held.open}, and a process has one. `
+                + "Share one layer, or close that one first."
           })
         )
       }
@@ -51,9 +55,19 @@ export const hold = (stateDirectory: string): Effect.Effect<number, StoreError, 
     }),
     () =>
       Effect.sync(() => {
-        ofProcess().open = undefined
+        const held = ofProcess()
+        if (!held.stuck) held.open = undefined
       })
   )
+
+/**
+ * Reboot did not stop: nobody can open it in this process any more.
+ *
+ * @internal
+ */
+export const abandon: Effect.Effect<void> = Effect.sync(() => {
+  ofProcess().stuck = true
+})
 
 const setup = "Run npm run reboot:setup again if Reboot was moved or changed."
 
@@ -66,6 +80,15 @@ export const load = (installation: Installation): Effect.Effect<Generated.Loaded
   Effect.suspend(() => {
     const held = ofProcess()
     const { packageFolder } = installation
+    if (process.platform !== "linux" || !isMainThread) {
+      return Effect.fail(
+        new StoreError({
+          reason: "Io",
+          message: "Reboot runs in the main thread of a process on Linux. Take another store here, or a front "
+            + "(RebootStore.layerClient) of a Reboot application elsewhere."
+        })
+      )
+    }
     if (held.loaded !== undefined && held.loaded.packageFolder !== packageFolder) {
       return Effect.fail(
         new StoreError({

@@ -231,9 +231,12 @@ describe("directory", () => {
       front.directory.enter(call("by a front"))
       for (const each of [...hosts, front.directory]) {
         const view = yield* each.view
-        assert.deepStrictEqual(idsOf(view).toSorted(), [...ids, "held back"].toSorted())
+        const own = each === front.directory ? ["by a front"] : []
+        assert.deepStrictEqual(idsOf(view).toSorted(), [...ids, "held back", ...own].toSorted())
         assert.deepStrictEqual(view.calls("s").map(({ id }) => id), ["held back"])
       }
+      front.directory.enter(call("later, by a front"))
+      assert.include(idsOf(yield* front.directory.view), "later, by a front")
       yield* hosts[1]!.remove(ids.slice(0, 890))
       const next = yield* reopened(disk)
       assert.deepStrictEqual(idsOf(yield* next.directory.view).toSorted(), [...ids.slice(890), "held back"].toSorted())

@@ -12,7 +12,11 @@ import * as directoryView from "../../src/reboot/internal/directoryView.ts"
 import * as listings from "../../src/reboot/internal/listings.ts"
 import { machines } from "../../src/reboot/internal/machines.ts"
 import type { SessionWrite } from "../../src/reboot/internal/sessionState.ts"
+import * as store from "../../src/reboot/internal/store.ts"
 import type { ExecutionSummary } from "../../src/store/Store.ts"
+import type { StoreError } from "../../src/store/StoreError.ts"
+import { openStream } from "../store/harness.ts"
+import * as Simulated from "./SimulatedApplication.ts"
 
 const unfinished: ReadonlyArray<ExecutionSummary["state"]> = ["running", "waiting", "stopped", "stuck"]
 
@@ -76,6 +80,29 @@ const end = (id: string): ReadonlyArray<CallWrite> => [
 const forget = (id: string): CallWrite => ({ _tag: "Forget", id })
 
 describe("listings", () => {
+  it.effect("a front lists what it wrote, before any host has told others", () =>
+    Effect.gen(function*() {
+      const disk = new Simulated.Disk()
+      yield* Simulated.open(disk, { role: "host" })
+      const front = yield* store.make((yield* Simulated.open(disk, { role: "front" })).application)
+      const ids = <A>(stream: Stream.Stream<A, StoreError>, id: (a: A) => string) =>
+        Effect.map(Stream.runCollect(stream), (all) => all.map(id))
+      for (const at of [1, 2]) {
+        // before and after it has read the directory
+        yield* front.commit([
+          { _tag: "OpenSession", id: `s${at}`, principal: "anonymous", data: "{}" },
+          { ...openStream(`a${at}`), session: `s${at}` },
+          { _tag: "StartExecution", id: `a${at}`, workflow: "w", payload: "{}" },
+          { ...openStream(`b${at}`), session: `s${at}` }
+        ])
+        assert.deepStrictEqual(yield* ids(front.list({ session: `s${at}` }), ({ id }) => id), [`a${at}`])
+        const streams = yield* ids(front.streams({ session: `s${at}` }), ({ stream }) => stream)
+        assert.deepStrictEqual(streams, [`a${at}`, `b${at}`])
+        assert.include(yield* ids(front.sessions({}), ({ id }) => id), `s${at}`)
+      }
+      assert.deepStrictEqual(disk.ids("Directory"), [], "a front stores nothing")
+    }))
+
   it.effect("a sweep over 20,000 closed calls reads those that are due, once", () =>
     Effect.gen(function*() {
       const all = make()

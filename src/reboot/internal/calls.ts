@@ -137,12 +137,15 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     outcomes: ReadonlyArray<CallOutcome>,
     before: CallState | undefined,
     after: CallState | undefined,
+    now: number,
     uncertain: boolean
   ): void => {
     const topic = stateId.make(id)
     if (after !== undefined) {
       enter(id, writes, outcomes, before, after)
       options.tasks().observe(id, standing(after))
+    } else if (application.role === "front") {
+      enterBegun(id, writes, outcomes, now)
     }
     let hasNews = uncertain
     if (uncertain) {
@@ -267,6 +270,24 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     }
   }
 
+  /** What this front has begun is in its own listings at once, before the task of the call has told the others. */
+  const enterBegun = (
+    id: string,
+    writes: ReadonlyArray<CallWrite>,
+    outcomes: ReadonlyArray<CallOutcome>,
+    now: number
+  ): void =>
+    writes.forEach((write, i) => {
+      if (isFresh(outcomes[i]!) && write._tag === "OpenStream") {
+        const { session } = write
+        const none = { workflow: undefined, parent: undefined }
+        directory.enter({ _tag: "Call", id, createdAt: now, stream: true, session, ...none })
+      } else if (isFresh(outcomes[i]!) && write._tag === "StartExecution") {
+        const { parent, workflow } = write
+        directory.enter({ _tag: "Call", id, createdAt: now, stream: false, session: undefined, workflow, parent })
+      }
+    })
+
   // ---------------------------------------------------------------------------
   // what follows
   // ---------------------------------------------------------------------------
@@ -367,15 +388,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       const before = mirror.get("Call", key)
       const written = Latch.makeUnsafe(false)
       underWay.set(key, written)
+      const now = clock.currentTimeMillisUnsafe()
       const { response, state } = yield* application.write("Call", key, {
         writes: request,
-        now: clock.currentTimeMillisUnsafe(),
+        now,
         boot: application.role === "owner" ? boot : undefined
       }).pipe(
         Effect.tap(({ response, state }) =>
           Effect.sync(() => {
             mirror.written("Call", key, state)
-            publish(id, writes, response.outcomes, before, state, uncertain)
+            publish(id, writes, response.outcomes, before, state, now, uncertain)
           })
         ),
         Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))),

@@ -36,8 +36,8 @@ export const TombstonesListed: Context.Reference<number> = Context.Reference(
 export interface Directory {
   /**
    * What listings have to know, from now on; stored a while later. What is known
-   * already is not stored again, and `Written` never is. A front enters nothing:
-   * the task of the call does.
+   * already is not stored again, and `Written` never is. A front stores nothing,
+   * since the task of the call does: it only has what it wrote in its own listings.
    */
   readonly enter: (entry: DirectoryEntry) => void
   /** Waits until what was entered of the id is durable. Tries again for as long as the store is ours. */
@@ -148,6 +148,8 @@ export const make = Effect.fnUntraced(function*(
     return states.map((state, i) => [from + i, state] as const)
   })
 
+  const isToStore = ({ _tag }: DirectoryEntry): boolean => role !== "front" && _tag !== "Written"
+
   const load = Effect.gen(function*() {
     if (isLoaded) {
       return
@@ -166,7 +168,7 @@ export const make = Effect.fnUntraced(function*(
       }
     }
     isLoaded = true
-    keep(pending.filter((entry) => apply(entry) && entry._tag !== "Written"))
+    keep(pending.filter((entry) => apply(entry) && isToStore(entry)))
   })
 
   /** Where other processes write: what they wrote since. */
@@ -225,7 +227,7 @@ export const make = Effect.fnUntraced(function*(
     }
   })
 
-  const flush = Effect.suspend(() => pending.length === 0 ? Effect.void : lock.withPermit(storePending))
+  const flush = Effect.suspend(() => pending.some(isToStore) ? lock.withPermit(storePending) : Effect.void)
 
   // ---------------------------------------------------------------------------
   // what goes
@@ -300,15 +302,14 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     enter: (entry) => {
-      if (role === "front") {
-        return
-      }
       const isNew = apply(entry)
       // before the pages are known, all of it has to be said again when they are
-      if (!isLoaded || (isNew && entry._tag !== "Written")) {
+      if (!isLoaded || (isNew && isToStore(entry))) {
         pending.push(entry)
         pendingById.set(entry.id, (pendingById.get(entry.id) ?? 0) + 1)
-        held.later()
+        if (isToStore(entry)) {
+          held.later()
+        }
       }
     },
     settled: (id) => {

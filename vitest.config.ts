@@ -7,6 +7,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-durable-mcp"], externalConditions: ["effect-durable-mcp"] } },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    // Node loads it, whose hook finds its imports in the folder of Reboot.
+    server: { deps: { external: [/\/reboot\/generated\//] } },
     reporters: ["default", "./test/reboot/SkippedReporter.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000

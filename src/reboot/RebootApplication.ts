@@ -125,13 +125,14 @@ const patched = <A>(patch: () => A): Effect.Effect<A, StoreError> => Effect.try(
 
 const parent = <A, E, R>(options: Options<A, E, R>): Effect.Effect<never, StoreError, Scope.Scope> =>
   Effect.gen(function*() {
+    const sockets = yield* socketFolder
+    // Of all this ends first: the servers still need the database.
     const serverEnded = yield* Supervision.servers(stopTimeout)
     const { RBT_STATE_DIRECTORY: stateDirectory } = process.env
     if (stateDirectory !== undefined) {
       // Reboot's database is opened from another working directory.
       process.env["RBT_STATE_DIRECTORY"] = Path.resolve(stateDirectory)
     }
-    const sockets = yield* socketFolder
     const loaded = yield* load(options)
     yield* patched(() => ServedPatches.applyToParent(loaded, { sockets, host: options.host ?? "127.0.0.1" }))
     const { servicers } = Host.make({

@@ -13,6 +13,7 @@ import type {
   Message,
   MethodContext,
   Reader,
+  Reference,
   Servicer,
   Writer
 } from "./generated.ts"
@@ -82,6 +83,13 @@ const servicer = <T extends StateType>(type: T, options: Options, authorizer: ()
   const latest = latestStates(machine)
   const task = hasTasks(type) ? { type, method: lower(tasks[type]) } : undefined
 
+  /**
+   * Reboot schedules a task for the state of the context, whatever state the
+   * reference names; making one blocks this thread until Python has time for it.
+   */
+  let reference: Reference | undefined
+  const self = (): Reference => reference ??= generated.ref("self")
+
   const write: Writer<T> = async (context, message, { request: text }) => {
     const id = context.stateId
     const incoming = options.incoming(type, id, text, context.cookie)
@@ -90,7 +98,7 @@ const servicer = <T extends StateType>(type: T, options: Options, authorizer: ()
     }
     const applied = machine.apply(latest.of(id, message), incoming.request)
     if (applied.task && task !== undefined) {
-      await generated.ref(id).schedule()[task.method](context)
+      await self().schedule()[task.method](context)
     }
     latest.set(id, applied.state)
     incoming.applied(applied.state, applied.response)

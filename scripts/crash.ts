@@ -100,7 +100,7 @@ const simulated = Effect.fnUntraced(function*(jobs: ReadonlyArray<Job>, settings
 /** Numbers to the right, in columns of one width. */
 const columns = [
   ["area", -16],
-  ["store", -8],
+  ["store", -16],
   ["operations", 10],
   ["runs", 6],
   ["crashes", 8],

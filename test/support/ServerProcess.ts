@@ -73,7 +73,13 @@ export const start: (
     const { startMs, url } = yield* Deferred.await(ready).pipe(
       Effect.raceFirst(Effect.gen(function*() {
         yield* Fiber.await(reader)
-        return yield* Effect.die(new Error(`${options.program} ended early:\n${yield* Ref.get(output)}`))
+        const how = yield* Effect.match(handle.exitCode, {
+          onFailure: ({ message }) => message,
+          onSuccess: (code) => `code ${code}`
+        })
+        return yield* Effect.die(
+          new Error(`${options.program} ended early, with ${how}:\n${yield* Ref.get(output)}`)
+        )
       })),
       Effect.timeoutOrElse({
         duration: "30 seconds",

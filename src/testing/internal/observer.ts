@@ -108,6 +108,8 @@ export const make = (options: {
   let wereSetBack = false
   let holder = 1
   let hasEnded = false
+  /** Of what was under way when all had ended, the end may come later. */
+  const begunBefore = new WeakSet<Operation>()
 
   const say = (lane: Entry["lane"], text: string, process = holder) => {
     options.onActivity()
@@ -177,6 +179,9 @@ export const make = (options: {
     fault: (fault) => say("fault", Schedule.encode([fault])),
     operation: (process, operation) => {
       operations.get(process)?.push(operation)
+      if (!hasEnded) {
+        begunBefore.add(operation)
+      }
       ledger.begin(process, operation)
       steps.operation(process, operation)
       say("store", `${operation.index} ${operation.kind} ${operation.what}`, process)
@@ -188,6 +193,9 @@ export const make = (options: {
         operation.writes.forEach((write, i) => {
           if (isFresh(settled.outcomes[i])) {
             moved()
+            if (begunBefore.has(operation)) {
+              return
+            }
             if (write._tag === "RecordStep") {
               tooLate(`step ${write.name} was recorded`)
             } else if (write._tag === "Append") {

@@ -36,6 +36,14 @@ describe("the time limit round a call of Reboot", () => {
       }
     }))
 
+  it.effect("knows a full disk", () =>
+    Effect.gen(function*() {
+      const full = new Error("Failed: Failed to store: IO error: No space left on device: While appending to file: x")
+      const error = yield* Effect.flip(within<never>(limit, () => Promise.reject(full)))
+      assert.strictEqual(error.reason, "DiskFull")
+      assert.include(error.message, "restart this process")
+    }))
+
   it.effect("can be interrupted", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkChild(within({ ...limit, duration: "1 hour" }, never))

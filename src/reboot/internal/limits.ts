@@ -53,17 +53,28 @@ export const within = <A>(limit: Limit, start: () => Promise<A>): Effect.Effect<
   })
 
 /** @internal */
-export const failed = (limit: Pick<Limit, "what" | "advice">, cause: unknown): StoreError =>
-  StoreError.is(cause)
-    ? cause
-    : new StoreError({
-      reason: "Io",
-      message: `Reboot could not ${limit.what}: ${messageOf(cause)}. ${limit.advice}`,
+export const failed = (limit: Pick<Limit, "what" | "advice">, cause: unknown): StoreError => {
+  if (StoreError.is(cause)) return cause
+  const detail = messageOf(cause)
+  return isFull(detail)
+    ? new StoreError({
+      reason: "DiskFull",
+      message: `Reboot could not ${limit.what}: ${detail}. Nothing acknowledged is lost. Free space on the volume of `
+        + "the state directory and restart this process: Reboot's database writes no more until it is opened again.",
       cause
     })
+    : new StoreError({ reason: "Io", message: `Reboot could not ${limit.what}: ${detail}. ${limit.advice}`, cause })
+}
 
-/** @internal */
+/**
+ * Whether Reboot's database says that it has no room.
+ *
+ * @internal
+ */
+export const isFull = (detail: string): boolean => /No space left|Disk quota/.test(detail)
+
+/** What Python said, without the class of its exception. */
 export const messageOf = (cause: unknown): string => {
   const text = cause instanceof Error ? cause.message : String(cause)
-  return text.trim().replace(/\.$/, "") || "no reason given"
+  return text.trim().replace(/^(Exception|Failed): /, "").replace(/\.$/, "") || "no reason given"
 }

@@ -248,11 +248,15 @@ class DirectCalls:
         server = tests.effect_durable_mcp.server
         middleware = server._middleware_by_state_type_name[self._type]
         token = vars(sys.modules[type(middleware).__module__])["__internal_magic_token__"]
-        with use_application_id(server._application_id):
-            return await getattr(middleware, method)(request, Call((
-                (STATE_REF_HEADER, StateRef.from_id(self._type, id).to_str()),
-                (AUTHORIZATION_HEADER, f"Bearer {token}"),
-            )))
+        call = Call((
+            (STATE_REF_HEADER, StateRef.from_id(self._type, id).to_str()),
+            (AUTHORIZATION_HEADER, f"Bearer {token}"),
+        ))
+        try:
+            with use_application_id(server._application_id):
+                return await getattr(middleware, method)(request, call)
+        except grpc.aio.AioRpcError as error:  # the database's
+            raise Failed(error.details())
 globals()["DirectCalls"] = DirectCalls
 `
 

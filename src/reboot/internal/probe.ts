@@ -10,6 +10,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { StoreError } from "../../store/StoreError.ts"
 import type { Installation } from "./installation.ts"
+import { isFull } from "./limits.ts"
 
 /** Opens the database as if it were of another application, which the native code finds out once it is open. */
 const program = `
@@ -56,7 +57,7 @@ const tried = (installation: Installation, database: string): Effect.Effect<void
 const unusable = (database: string, stderr: string, cause: Error): StoreError => {
   const said = /what\(\):\s*([^\n]+)/.exec(stderr)?.[1] ?? stderr.trim().split("\n").at(-1) ?? cause.message
   const detail = said.slice(0, 500)
-  if (/No space left|Disk quota/.test(said)) {
+  if (isFull(said)) {
     return new StoreError({
       reason: "DiskFull",
       message: `No room for ${database}: ${detail}. Nothing acknowledged is lost; free space on its volume.`,

@@ -4,7 +4,7 @@
  *
  * Reboot is set up by `npm run reboot:setup` (`docs/reboot.md`) and loaded when
  * the layer is built, not when this module is imported. It is slower than
- * `SqliteStore`, by about ten times; take it where Reboot is what you run.
+ * `SqliteStore`, by some twenty times; take it where Reboot is what you run.
  *
  * @since 0.1.0
  */

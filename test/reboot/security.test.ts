@@ -64,7 +64,9 @@ describeWithReboot("a stranger at an embedded Reboot", () => {
       const process = yield* child("step", state)
       yield* process.next
       yield* process.next
-      assert.strictEqual(Fs.statSync(state).mode & 0o777, 0o700)
+      for (const folder of [state, Path.join(state, "p000000"), Path.join(state, "sockets")]) {
+        assert.strictEqual(Fs.statSync(folder).mode & 0o777, 0o700, folder)
+      }
       const sockets = socketsOf(state)
       assert.lengthOf(sockets, 3)
       for (const socket of sockets) {

@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function*(
   const count = yield* Process.hold(directory)
   yield* lockedDirectory(directory)
   const sockets = yield* socketDirectory(directory)
-  yield* Probe.openable(options.installation, Path.join(directory, "p000000"))
+  yield* Probe.openable(options.installation, database(directory))
   const loaded = yield* Process.load(options.installation)
   const owner = Owner.make({
     loaded,
@@ -59,18 +59,21 @@ export const make = Effect.fnUntraced(function*(
     name: options.name,
     stateDirectory: directory,
     sockets,
-    effectValidation: options.effectValidation === true ? "ENABLED" : "DISABLED"
+    effectValidation: options.effectValidation === true ? "QUIET" : "DISABLED"
   }, count)
   yield* running(harness, directory, new loaded.library.Application({ servicers: owner.servicers }))
   return owner.application(Patches.directCalls(loaded, harness))
 })
 
-/** The folder is there, this user's only, and this process holds it. */
+/** Where Reboot puts it. */
+const database = (directory: string): string => Path.join(directory, "p000000")
+
+/** The folder is there, what is in it is this user's only, and this process holds it. */
 const lockedDirectory = (directory: string): Effect.Effect<void, StoreError, Scope.Scope> =>
   Effect.asVoid(Effect.acquireRelease(
     Effect.try({
       try: () => {
-        Fs.mkdirSync(directory, { recursive: true, mode: 0o700 })
+        Fs.mkdirSync(database(directory), { recursive: true, mode: 0o700 })
         return FileLock.lock(Path.join(directory, "store"), "stop that one, or set another stateDirectory")
       },
       catch: (cause) => FileErrors.fromCause(directory, cause)

@@ -1,8 +1,7 @@
 /**
  * All that is changed in Reboot's private parts, in this file and, where Reboot
- * has several processes, in `servedPatches.ts`. Each patch
- * first makes sure that it meets version 1.0.4 and what it replaces; if not,
- * Reboot is not started.
+ * has several processes, in `servedPatches.ts`. Each patch first makes sure that
+ * it meets version 1.0.4 and what it replaces; if not, Reboot is not started.
  *
  * Reboot's harness for tests runs in one process, but with a temporary state
  * directory, four servers and Envoy. These patches give it a directory and one
@@ -39,7 +38,7 @@ const answer = "EFFECT_DURABLE_MCP_REBOOT_ANSWER"
  * `_set` replaces an attribute that must be there.
  */
 const attempt = (body: string): string => `
-import os, traceback
+import os
 def _attempt():
     def _set(owner, name, value):
         if not hasattr(owner, name):
@@ -306,7 +305,7 @@ export interface Settings {
   readonly stateDirectory: string
   /** An existing folder that nobody else can enter, for the sockets. Its path is short (a socket's has 107 bytes). */
   readonly sockets: string
-  readonly effectValidation: "ENABLED" | "QUIET" | "DISABLED"
+  readonly effectValidation: "QUIET" | "DISABLED"
 }
 
 /** What Python said last; throws when that is no success. */

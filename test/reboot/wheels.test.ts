@@ -126,7 +126,7 @@ describe("wheels", () => {
       wheels.disarm("e", "nobody armed it")
       wheels.disarm("nobody")
       assert.strictEqual(yield* wheels.nextTimer, 2_000, "at once")
-      yield* TestClock.adjust("250 millis")
+      yield* TestClock.adjust("2 seconds")
       yield* until("they are removed", () => armedIn(disk).length === 1)
       assert.strictEqual(writesOf(disk), 2)
       yield* TestClock.adjust("5 seconds")
@@ -147,7 +147,7 @@ describe("wheels", () => {
         if (at === 2_000) {
           continue
         }
-        yield* TestClock.adjust("250 millis")
+        yield* TestClock.adjust("2 seconds")
         yield* until("the task ends", () => disk.incomplete("Timers") === 0)
         yield* TestClock.setTime(at)
       }
@@ -233,8 +233,7 @@ describe("wheels", () => {
       yield* until("all have fired", () => fired.length === 16)
       assert.strictEqual(new Set(fired.map((text) => text.split(" at ")[0])).size, 16, fired.join())
       assert.strictEqual(new Set(fired.map((text) => text.split(" at ")[1])).size, 2, "both hosts have wheels")
-      yield* TestClock.adjust("1 second")
-      yield* until("all are removed", () => armedIn(disk).length === 0 && disk.incomplete("Timers") === 0)
+      yield* untilInTime("all are removed", () => armedIn(disk).length === 0 && disk.incomplete("Timers") === 0)
     }))
 })
 

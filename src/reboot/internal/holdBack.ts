@@ -4,7 +4,7 @@
  * @internal
  */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
@@ -13,8 +13,9 @@ import { StoreError } from "../../store/StoreError.ts"
 import { Backoff } from "../../store/StoreLimits.ts"
 
 /**
- * How long entries of the directory and removals of timers wait for others to be
- * written with them. What must not be lost has a task that waits with it.
+ * How long entries of the directory wait for others to be written with them; the
+ * task of what they are of waits too, so that none is lost. Timers that are no
+ * longer armed, for which nobody waits, are held back eight times as long.
  * Default 250 ms.
  *
  * @internal
@@ -57,20 +58,22 @@ export interface HeldBack {
  * and again where it fails, also with a defect: others wait for it. Nothing is
  * run after the scope has closed.
  *
+ * @param times how many times `HoldBack` it waits
  * @internal
  */
 export const make = Effect.fnUntraced(function*(
   what: string,
-  flush: Effect.Effect<void, StoreError>
+  flush: Effect.Effect<void, StoreError>,
+  times = 1
 ): Effect.fn.Return<HeldBack, never, Scope.Scope> {
-  const holdBack = yield* HoldBack
+  const wait = Duration.times(Duration.fromInputUnsafe(yield* HoldBack), times)
   const wanted = Latch.makeUnsafe(false)
   const whole = Effect.catchDefect(
     flush,
     (cause) => Effect.fail(new StoreError({ reason: "Io", message: what, cause }))
   )
   yield* wanted.await.pipe(
-    Effect.andThen(Effect.sleep(holdBack)),
+    Effect.andThen(Effect.sleep(wait)),
     Effect.andThen(wanted.close),
     Effect.andThen(persist(what, whole)),
     Effect.forever,

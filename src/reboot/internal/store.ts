@@ -323,7 +323,12 @@ export const make = Effect.fnUntraced(function*(
       )
     }),
     standing: (id) => Result.succeed(running.standing(id)),
-    commit
+    // executions that have nothing to do with each other: hundreds of timers that fire do not wait in a row
+    commit: (writes) =>
+      Effect.map(
+        Effect.forEach(writes, (write) => commit([write]), { concurrency: "unbounded" }),
+        (outcomes) => outcomes.flat()
+      )
   })
 
   const drive: Store["Service"]["drive"] = Effect.fnUntraced(function*(run) {

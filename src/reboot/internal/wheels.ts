@@ -212,7 +212,8 @@ export const make = Effect.fnUntraced(function*(
 
   const removing = yield* holdBack.make(
     "Timers that are no longer armed were not removed",
-    Effect.suspend(() => writeAll(Array.from(wheels.values())))
+    Effect.suspend(() => writeAll(Array.from(wheels.values()))),
+    8
   )
 
   return {

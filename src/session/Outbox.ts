@@ -115,9 +115,39 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
     version: outboxDigest // the messages have the session's, and are read on its standalone streams
   })
 
+  /** Where several processes have readers of a session, they agree by a log of decisions, in which the first one wins. */
+  const isShared = (store.role ?? "owner") !== "owner"
+  const decisionsOf = (session: string): string => ids.derive("decisions", session)
+
+  const decisionAt = Effect.fnUntraced(function*(session: string, seq: number) {
+    const page = yield* store.events(decisionsOf(session), seq - 1, 1)
+    const data = page.events.at(0)?.data
+    return data === undefined ? undefined : decodeMoved(data)
+  })
+
   const lastMove = Effect.fnUntraced(function*(session: string) {
+    if (isShared) {
+      const decisions = yield* store.stream({ id: decisionsOf(session) })
+      return Option.isNone(decisions) ? undefined : yield* decisionAt(session, decisions.value.lastSeq)
+    }
     const value = yield* sessions.fact(session, Facts.moved)
     return value === undefined ? undefined : decodeMoved(value)
+  })
+
+  /** What is decided for the events after `from`; undefined where that is history already, or the session has ended. */
+  const decide = Effect.fnUntraced(function*({ id, principal }: Session, decision: typeof Moved.Type) {
+    const data = encodeMoved(decision)
+    if (!isShared) {
+      return (yield* sessions.update(id, Facts.moved, () => data)) ? decision : undefined
+    }
+    const stream = decisionsOf(id)
+    const [, appended] = yield* store.commit([
+      { _tag: "OpenStream", stream, session: id, principal, requestDigest: outboxDigest, version: outboxDigest },
+      { _tag: "Append", stream, key: `after/${decision.from}`, data }
+    ])
+    if (appended?._tag !== "Appended") return undefined
+    yield* store.submit([{ _tag: "Trim", stream, beforeSeq: appended.seq }])
+    return appended.fresh ? decision : yield* decisionAt(id, appended.seq)
   })
 
   /** Gives events of the outbox to a stream; again changes nothing. */
@@ -142,21 +172,53 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
 
   // The decision is recorded first, then carried out; a crash between is
   // repaired by the next move, which carries out the last decision again.
-  const move = Effect.fnUntraced(function*(session: string, stream: string) {
-    if ((yield* sessions.get(session)) === undefined) return true
-    const outbox = outboxOf(session)
-    const last = yield* lastMove(session)
-    const page = yield* store.events(outbox, last?.from ?? 0, pageSize)
-    const to = last?.to ?? 0
-    if (last !== undefined) yield* carry(outbox, last.stream, page.events.filter((event) => event.seq <= to))
-    const queued = page.events.filter((event) => event.seq > to && event.data !== undefined)
-    const newest = queued.at(-1)
-    if (newest === undefined) return page.closed
-    const decision = encodeMoved({ from: to, to: newest.seq, stream })
-    if (!(yield* sessions.update(session, Facts.moved, () => decision))) return true
-    yield* carry(outbox, stream, queued)
-    return false
-  }, Effect.uninterruptible)
+  const move: (session: string, stream: string) => Effect.Effect<boolean, StoreError> = Effect.fnUntraced(
+    function*(id, stream) {
+      const session = yield* sessions.get(id)
+      if (session === undefined) return true
+      const outbox = outboxOf(id)
+      const last = yield* lastMove(id)
+      const page = yield* store.events(outbox, last?.from ?? 0, pageSize)
+      const to = last?.to ?? 0
+      if (last !== undefined) yield* carry(outbox, last.stream, page.events.filter((event) => event.seq <= to))
+      const queued = page.events.filter((event) => event.seq > to && event.data !== undefined)
+      const newest = queued.at(-1)
+      if (newest === undefined) return page.closed
+      const decided = yield* decide(session, { from: to, to: newest.seq, stream })
+      // Another process was faster, or the session has ended: what is left to move is seen anew.
+      if (decided === undefined) return isShared ? yield* move(id, stream) : true
+      yield* carry(outbox, decided.stream, queued.filter((event) => event.seq <= decided.to))
+      return decided.to < newest.seq ? yield* move(id, stream) : false
+    },
+    Effect.uninterruptible
+  )
+
+  const open: Outbox["Service"]["open"] = Effect.fnUntraced(function*(session: Session) {
+    let number = 0
+    yield* sessions.update(session.id, Facts.streams, (value) => {
+      number = Number(value ?? 0) + 1
+      return String(number)
+    })
+    const { version } = session.negotiated
+    const stream = streamOf(session.id, number)
+    const writes: [Write, ...Array<Write>] = [{
+      _tag: "OpenStream",
+      stream,
+      session: session.id,
+      principal: session.principal,
+      requestDigest: standaloneDigest,
+      version
+    }]
+    const oldest = streamOf(session.id, number - kept)
+    if (number > kept && !boxes.get(session.id)?.readers.some((reader) => reader.stream === oldest)) {
+      writes.push({ _tag: "Append", stream: oldest, key: "end", last: true }, { _tag: "Forget", id: oldest })
+    }
+    const [outcome] = yield* store.commit(writes)
+    if (outcome?._tag !== "Opened") return yield* Effect.die(new Error("OpenStream must have the outcome Opened"))
+    // Another process has taken the number.
+    if (!outcome.fresh) return yield* open(session)
+    return { stream, token: outcome.token }
+  })
 
   return Outbox.of({
     raise: Effect.fnUntraced(function*(id, topic, message) {
@@ -171,30 +233,7 @@ export const make: Effect.Effect<Outbox["Service"], never, Store | Ids | Session
       ])
     }),
 
-    open: Effect.fnUntraced(function*(session) {
-      let number = 0
-      yield* sessions.update(session.id, Facts.streams, (value) => {
-        number = Number(value ?? 0) + 1
-        return String(number)
-      })
-      const { version } = session.negotiated
-      const stream = streamOf(session.id, number)
-      const writes: [Write, ...Array<Write>] = [{
-        _tag: "OpenStream",
-        stream,
-        session: session.id,
-        principal: session.principal,
-        requestDigest: standaloneDigest,
-        version
-      }]
-      const oldest = streamOf(session.id, number - kept)
-      if (number > kept && !boxes.get(session.id)?.readers.some((reader) => reader.stream === oldest)) {
-        writes.push({ _tag: "Append", stream: oldest, key: "end", last: true }, { _tag: "Forget", id: oldest })
-      }
-      const [outcome] = yield* store.commit(writes)
-      if (outcome?._tag !== "Opened") return yield* Effect.die(new Error("OpenStream must have the outcome Opened"))
-      return { stream, token: outcome.token }
-    }),
+    open,
 
     read: (session, stream) => {
       const box = boxes.get(session) ?? { lock: Semaphore.makeUnsafe(1), readers: [] }

@@ -119,12 +119,12 @@ export const make = Effect.fnUntraced(function*(
     }
     const entries = entriesOf(state)
     const sealed = entries.at(-1)?._tag === "Sealed"
+    entries.forEach(apply)
     pages.set(no, {
       version: state.version,
-      ids: new Set(entries.flatMap((entry) => entry._tag === "Sealed" ? [] : [entry.id])),
+      ids: new Set(entries.flatMap((entry) => entry._tag === "Sealed" ? [] : [view.known(entry.id)])),
       sealed
     })
-    entries.forEach(apply)
     last = Math.max(last, sealed ? no + 1 : no)
   }
 

@@ -46,6 +46,8 @@ export interface DirectoryView {
   readonly calls: (session?: string) => ReadonlyArray<ListedCall>
   readonly sessions: () => ReadonlyArray<ListedSession>
   readonly childrenOf: (id: string) => ReadonlyArray<string>
+  /** The same text, as memory has it already. */
+  readonly known: (id: string) => string
   /** Whether the call is known, and will not go with a session. */
   readonly isOfNoSession: (id: string) => boolean
 }
@@ -87,13 +89,21 @@ export const make = (): DirectoryView => {
   const calls = new Map<string, ListedCall>()
   const sessions = new Map<string, ListedSession>()
   const early = new Map<string, Early>()
+  const workflows = new Map<string, string>()
   const bySession = new Map<string, Set<string>>()
   const byParent = new Map<string, Set<string>>()
   let order = 0
 
   const enterCall = (entry: Extract<DirectoryEntry, { readonly _tag: "Call" }>): boolean => {
-    const { createdAt, id, parent, session, workflow } = entry
-    const before = calls.get(id)
+    const { createdAt, parent } = entry
+    const before = calls.get(entry.id)
+    // each text once: entries are parsed, thousands of them
+    const id = before?.id ?? entry.id
+    const session = entry.session === undefined ? undefined : sessions.get(entry.session)?.id ?? entry.session
+    const workflow = entry.workflow === undefined ? undefined : workflows.get(entry.workflow) ?? entry.workflow
+    if (workflow !== undefined) {
+      workflows.set(workflow, workflow)
+    }
     const place: Place = { createdAt, order: ++order }
     const isNewStream = entry.stream && before?.stream === undefined
     const isNewExecution = workflow !== undefined &&
@@ -202,6 +212,7 @@ export const make = (): DirectoryView => {
         : Array.from(bySession.get(session) ?? [], (id) => calls.get(id)!),
     sessions: () => Array.from(sessions.values()),
     childrenOf: (id) => Array.from(byParent.get(id) ?? []),
+    known: (id) => calls.get(id)?.id ?? id,
     isOfNoSession: (id) => {
       const call = calls.get(id)
       return call !== undefined && call.session === undefined && call.parent === undefined

@@ -106,16 +106,17 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       return Effect.isEffect(put) ? Effect.map(put, (chunks) => withValue(write, chunks)) : Effect.succeed(write)
     })
 
-  /** Waits where what the writes let run would be too much. */
-  const room = (id: string, writes: ReadonlyArray<CallWrite>): Effect.Effect<void, StoreError> => {
+  /** Waits first, where what the writes let run would be too much. */
+  const inRoom = <A>(
+    id: string,
+    writes: ReadonlyArray<CallWrite>,
+    effect: Effect.Effect<A, StoreError>
+  ): Effect.Effect<A, StoreError> => {
     const starts = writes.find((write) => write._tag === "StartExecution")
-    return starts !== undefined
-      ? options.tasks().room(id, starts.parent !== undefined)
-      : writes.some((write) => write._tag === "OpenStream")
-      ? options.tasks().room(id, false)
-      : writes.some(wakes)
-      ? options.tasks().room(id, true)
-      : Effect.void
+    const wakesOne = starts !== undefined ? starts.parent !== undefined : writes.some(wakes)
+    return wakesOne || starts !== undefined || writes.some((write) => write._tag === "OpenStream")
+      ? options.tasks().inRoom(id, wakesOne, effect)
+      : effect
   }
 
   // ---------------------------------------------------------------------------
@@ -377,68 +378,75 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     )
   }
 
+  const writeNow = Effect.fnUntraced(function*(
+    id: string,
+    groups: ReadonlyArray<ReadonlyArray<CallWrite>>,
+    uncertain: boolean
+  ): Effect.fn.Return<ReadonlyArray<Written>, StoreError> {
+    const key = stateId.make(id)
+    const writes = groups.flat()
+    const request = yield* stored(writes)
+    const before = mirror.get("Call", key)
+    const written = Latch.makeUnsafe(false)
+    underWay.set(key, written)
+    const now = clock.currentTimeMillisUnsafe()
+    const { response, state } = yield* application.write("Call", key, {
+      writes: request,
+      now,
+      boot: application.role === "owner" ? boot : undefined
+    }).pipe(
+      Effect.tap(({ response, state }) =>
+        Effect.sync(() => {
+          mirror.written("Call", key, state)
+          publish(id, writes, response.outcomes, before, state, now, uncertain)
+        })
+      ),
+      Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))),
+      Effect.ensuring(Effect.sync(() => {
+        underWay.delete(key)
+        written.openUnsafe()
+      }))
+    )
+    if (response.spill !== undefined) {
+      spill(id, response.spill)
+    }
+    let at = 0
+    return groups.map((group): Written => {
+      const from = at
+      at += group.length
+      return follow(
+        id,
+        request.slice(from, at),
+        response.outcomes.slice(from, at),
+        response.standing,
+        state
+      )
+    })
+  })
+
+  const takeOver = Effect.fnUntraced(function*(key: string): Effect.fn.Return<void, StoreError> {
+    const state = yield* mirror.read("Call", key)
+    for (const entry of callRead.directoryEntries(state)) {
+      directory.enter(entry)
+    }
+    const id = callRead.idOf(state)
+    if (id === undefined) {
+      return
+    }
+    const timers = callRead.armedTimers(state)
+    if (timers.length > 0) {
+      yield* wheels.arm(timers.map((timer) => ({ ...timer, id })))
+    }
+    const execution = callRead.execution(state, () => "[]")
+    if (execution?.parent !== undefined && execution.result !== undefined) {
+      yield* tellParent(id, execution.parent, execution.result)
+    }
+  })
+
   return {
     quiet: (stateId) => Effect.suspend(() => underWay.get(stateId)?.await ?? Effect.void),
     standing,
-    write: Effect.fnUntraced(function*(id, groups, uncertain) {
-      const key = stateId.make(id)
-      const writes = groups.flat()
-      yield* room(id, writes)
-      const request = yield* stored(writes)
-      const before = mirror.get("Call", key)
-      const written = Latch.makeUnsafe(false)
-      underWay.set(key, written)
-      const now = clock.currentTimeMillisUnsafe()
-      const { response, state } = yield* application.write("Call", key, {
-        writes: request,
-        now,
-        boot: application.role === "owner" ? boot : undefined
-      }).pipe(
-        Effect.tap(({ response, state }) =>
-          Effect.sync(() => {
-            mirror.written("Call", key, state)
-            publish(id, writes, response.outcomes, before, state, now, uncertain)
-          })
-        ),
-        Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))),
-        Effect.ensuring(Effect.sync(() => {
-          underWay.delete(key)
-          written.openUnsafe()
-        }))
-      )
-      if (response.spill !== undefined) {
-        spill(id, response.spill)
-      }
-      let at = 0
-      return groups.map((group): Written => {
-        const from = at
-        at += group.length
-        return follow(
-          id,
-          request.slice(from, at),
-          response.outcomes.slice(from, at),
-          response.standing,
-          state
-        )
-      })
-    }),
-    takeOver: Effect.fnUntraced(function*(key) {
-      const state = yield* mirror.read("Call", key)
-      for (const entry of callRead.directoryEntries(state)) {
-        directory.enter(entry)
-      }
-      const id = callRead.idOf(state)
-      if (id === undefined) {
-        return
-      }
-      const timers = callRead.armedTimers(state)
-      if (timers.length > 0) {
-        yield* wheels.arm(timers.map((timer) => ({ ...timer, id })))
-      }
-      const execution = callRead.execution(state, () => "[]")
-      if (execution?.parent !== undefined && execution.result !== undefined) {
-        yield* tellParent(id, execution.parent, execution.result)
-      }
-    })
+    write: (id, groups, uncertain) => inRoom(id, groups.flat(), writeNow(id, groups, uncertain)),
+    takeOver
   }
 })

@@ -277,8 +277,10 @@ export const make = Effect.fnUntraced(function*<W>(options: Options<W>): Effect.
         finish(place, after, 1)
       }
     })
-    if (lane.queue.length > 0) {
+    if (lane.queue.some(({ list }) => list.resume !== undefined) || onIdle !== undefined || overBacklog()) {
       schedule(lane)
+    } else if (lane.queue.length > 0) {
+      scheduleLater(lane, submitDelayMillis, false)
     } else {
       rest(lane)
     }

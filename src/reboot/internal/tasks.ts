@@ -48,6 +48,8 @@ interface Watched {
   stopped: boolean
   /** Reboot is about to begin its task. */
   awaited: boolean
+  /** Writes under way that may let it run. */
+  starting: number
   /** What follows from its writes and is under way: timers, the parent's signal. */
   following: number
   /** Some of that failed, or died with the process before. */
@@ -91,8 +93,8 @@ export interface Tasks {
   readonly stopped: (id: string) => void
   /** The task of the execution does not end before `effect`, which follows from one of its writes. */
   readonly following: <A>(id: string, effect: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
-  /** Waits until there is room for one more execution; `woken`: others wait for it. */
-  readonly room: (id: string, woken: boolean) => Effect.Effect<void, StoreError>
+  /** A write that may let the execution run, when there is room for one more; `woken`: others wait for it. */
+  readonly inRoom: <A>(id: string, woken: boolean, write: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
   /** The driver is there. */
   readonly driven: () => void
   /** Runs tasks until the scope closes. Call it once. */
@@ -113,7 +115,7 @@ export const none: Tasks = {
   made: () => {},
   stopped: () => {},
   following: (_, effect) => effect,
-  room: () => Effect.void,
+  inRoom: (_id, _woken, write) => write,
   driven: () => {},
   serve: Effect.void,
   close: Effect.void
@@ -134,6 +136,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const fewer = Latch.makeUnsafe(false)
   /** Tasks that are at work, or only wait for what is to become durable. */
   let busy = 0
+  /** Writes that wait for room. */
+  let holding = 0
   let isClosing = false
   let onChange: (() => void) | undefined
 
@@ -152,6 +156,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         ours: followed.delete(id),
         stopped: false,
         awaited: false,
+        starting: 0,
         following: 0,
         unfollowed: false,
         changed: Latch.makeUnsafe(false)
@@ -177,7 +182,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   const tidy = (id: string): void => {
     const execution = watched.get(id)
     if (
-      execution !== undefined && !execution.held && !execution.awaited && execution.following === 0 &&
+      execution !== undefined && !execution.held && !execution.awaited && execution.starting === 0 &&
+      execution.following === 0 &&
       !mustRun(execution.standing)
     ) {
       watched.delete(id)
@@ -257,10 +263,12 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       )
     })
 
-  /** Nobody but this one may be left to write what is held back. */
+  /** Where somebody waits for this task to end, what is held back is written at once. */
   const settled = (id: string): Effect.Effect<void> =>
     Effect.suspend(() =>
-      isClosing ? Effect.andThen(Effect.ignore(options.settle), options.settled(id)) : options.settled(id)
+      isClosing || holding > 0
+        ? Effect.andThen(Effect.ignore(options.settle), options.settled(id))
+        : options.settled(id)
     )
 
   const session = Effect.fnUntraced(function*(stateId: string) {
@@ -337,28 +345,40 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       }
     },
     following,
-    room: (id, woken) => {
+    inRoom: (id, woken, write) => {
       const most = woken ? maxWoken : maxStarted
       const isFull = () => watched.size >= most && !watched.has(id)
+      const started = Effect.suspend(() => {
+        const execution = watch(id)
+        execution.starting++
+        return Effect.ensuring(
+          write,
+          Effect.sync(() => {
+            execution.starting--
+            tidy(id)
+          })
+        )
+      })
       const wait: Effect.Effect<void> = Effect.suspend(() => {
         fewer.closeUnsafe()
         return isFull() ? Effect.andThen(fewer.await, wait) : Effect.void
       })
-      return Effect.suspend(() =>
-        isFull()
-          // most of them may wait for one write
-          ? Effect.timeoutOrElse(Effect.andThen(Effect.ignore(options.settle), wait), {
-            duration: longestHold,
-            orElse: () =>
-              Effect.fail(
-                new StoreError({
-                  reason: "Io",
-                  message: `${watched.size} executions run, and Reboot takes no more at a time. Try again later`
-                })
-              )
-          })
-          : Effect.void
-      )
+      // most of those that run may be done, and wait for what is held back
+      const whenFull = Effect.timeoutOrElse(Effect.andThen(Effect.ignore(options.settle), wait), {
+        duration: longestHold,
+        orElse: () =>
+          Effect.fail(
+            new StoreError({
+              reason: "Io",
+              message: `${watched.size} executions run, and Reboot takes no more at a time. Try again later`
+            })
+          )
+      })
+      const held = Effect.suspend(() => {
+        holding++
+        return Effect.ensuring(whenFull, Effect.sync(() => holding--))
+      })
+      return Effect.suspend(() => isFull() ? Effect.andThen(held, started) : started)
     },
     driven: () => isDriven.openUnsafe(),
     serve: options.application.serve((type, id) =>

@@ -1,7 +1,6 @@
 import { Effect, Layer } from "effect"
-import { SubmitDelay } from "../../src/reboot/internal/lanes.ts"
-import { StatesInMemory } from "../../src/reboot/internal/mirror.ts"
 import * as store from "../../src/reboot/internal/store.ts"
+import { StatesInMemory, SubmitDelay } from "../../src/reboot/RebootLimits.ts"
 import { EventsInMemory } from "../../src/store/StoreLimits.ts"
 import { storeContract } from "../store/contract.ts"
 import * as Simulated from "./SimulatedApplication.ts"

@@ -14,7 +14,6 @@
  * @internal
  */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,22 +23,12 @@ import { delayMillis } from "../../store/internal/backoff.ts"
 import type { Outcome } from "../../store/Store.ts"
 import { StoreError } from "../../store/StoreError.ts"
 import { Backoff, SubmitBacklog } from "../../store/StoreLimits.ts"
+import { SubmitDelay } from "../RebootLimits.ts"
 import type { StateType } from "./Application.ts"
 
 /** Most writes and UTF-16 units in one Reboot write, which holds up Reboot's one thread. */
 const maxWrites = 512
 const maxSize = 512 * 1024
-
-/**
- * How long events that were only submitted wait for a commit of the same state
- * to travel with. Default 5 ms.
- *
- * @internal
- */
-export const SubmitDelay: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
-  "effect-durable-mcp/reboot/SubmitDelay",
-  { defaultValue: () => "5 millis" }
-)
 
 /** @internal */
 export interface Group<W> {

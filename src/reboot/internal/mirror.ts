@@ -6,20 +6,9 @@
  *
  * @internal
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { StoreError } from "../../store/StoreError.ts"
 import type { Application, States, StateType } from "./Application.ts"
-
-/**
- * States that the store remembers, in UTF-16 units; what was not used for
- * longest goes first. Default 32 MiB.
- *
- * @internal
- */
-export const StatesInMemory: Context.Reference<number> = Context.Reference("effect-durable-mcp/reboot/StatesInMemory", {
-  defaultValue: () => 32 * 1024 * 1024
-})
 
 /** @internal */
 export interface Mirror {

@@ -9,8 +9,6 @@
  * @internal
  */
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
@@ -25,6 +23,7 @@ import * as watches from "../../store/internal/watches.ts"
 import type { Outcome, Store, Topic, Watch, Write } from "../../store/Store.ts"
 import { StoreError } from "../../store/StoreError.ts"
 import { EventsInMemory } from "../../store/StoreLimits.ts"
+import { PollInterval, StatesInMemory } from "../RebootLimits.ts"
 import type { Application, States, StateType } from "./Application.ts"
 import * as callRead from "./callRead.ts"
 import * as calls from "./calls.ts"
@@ -43,17 +42,6 @@ import * as streamToken from "./streamToken.ts"
 import * as tasks from "./tasks.ts"
 import * as values from "./values.ts"
 import * as wheels from "./wheels.ts"
-
-/**
- * How often a store that shares its states with other processes looks at what is
- * watched, whether it was told of a change or not. Default 2 s.
- *
- * @internal
- */
-export const PollInterval: Context.Reference<Duration.Input> = Context.Reference<Duration.Input>(
-  "effect-durable-mcp/reboot/PollInterval",
-  { defaultValue: () => "2 seconds" }
-)
 
 /** @internal */
 export interface Options {
@@ -90,7 +78,7 @@ export const make = Effect.fnUntraced(function*(
     ...application,
     write: (type, id, request) => permits.withPermit(application.write(type, id, request))
   }
-  const known = mirror.make(application, yield* mirror.StatesInMemory)
+  const known = mirror.make(application, yield* StatesInMemory)
   const topics = watches.make()
   const recent = tails.make(isFront ? 0 : yield* EventsInMemory)
   const texts = values.make(application, known)

@@ -248,6 +248,27 @@ describe("Reboot's tasks", () => {
       assert.deepStrictEqual([disk.incomplete("Call"), ids(process)], [0, ["a", "b", "a"]])
     }))
 
+  it.effect("tell the parent of an end whose answer got lost, also where it is not sent again", () =>
+    Effect.forEach([true, false], (isRepeated) =>
+      Effect.gen(function*() {
+        let lost = false
+        const process = yield* begin(new Simulated.Disk(), {
+          after: ({ id }) =>
+            lost && id === "child" ? Effect.fail(new StoreError({ reason: "Io", message: "No answer" })) : Effect.void
+        })
+        yield* process.drive(() => [])
+        yield* commit(process, start("parent"), start("child", "parent"))
+        lost = true
+        yield* Effect.flip(process.open.commit([complete("child")]))
+        lost = false
+        if (isRepeated) {
+          yield* process.open.commit([complete("child")])
+        }
+        yield* untilQuiet
+        const { signals } = Option.getOrThrow(yield* process.open.execution("parent"))
+        assert.deepStrictEqual(signals.map(({ name }) => name), ["child/child"])
+      }), { discard: true }))
+
   it.effect("run again what ended for nothing, later each time", () =>
     Effect.gen(function*() {
       const process = yield* begin(new Simulated.Disk())

@@ -378,6 +378,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     )
   }
 
+  /** Where the execution stands, when nobody may be told of it any more. */
+  const look = (id: string): Effect.Effect<void, StoreError> =>
+    Effect.map(mirror.read("Call", stateId.make(id)), (state) => options.tasks().observe(id, standing(state)))
+
   const writeNow = Effect.fnUntraced(function*(
     id: string,
     groups: ReadonlyArray<ReadonlyArray<CallWrite>>,
@@ -401,7 +405,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           publish(id, writes, response.outcomes, before, state, now, uncertain)
         })
       ),
-      Effect.onError(() => Effect.sync(() => mirror.changed("Call", key))),
+      Effect.onError(() =>
+        Effect.sync(() => {
+          mirror.changed("Call", key)
+          options.tasks().unsure(id)
+          options.fork(Effect.ignore(look(id)))
+        })
+      ),
       Effect.ensuring(Effect.sync(() => {
         underWay.delete(key)
         written.openUnsafe()

@@ -91,6 +91,8 @@ export interface Tasks {
   readonly made: (id: string) => void
   /** This opening of the store parks it as stopped: the next one is to run it. */
   readonly stopped: (id: string) => void
+  /** A write failed, and may stand all the same: what follows from it is made sure of when the task ends. */
+  readonly unsure: (id: string) => void
   /** The task of the execution does not end before `effect`, which follows from one of its writes. */
   readonly following: <A>(id: string, effect: Effect.Effect<A, StoreError>) => Effect.Effect<A, StoreError>
   /** A write that may let the execution run, when there is room for one more; `woken`: others wait for it. */
@@ -114,6 +116,7 @@ export const none: Tasks = {
   observe: () => {},
   made: () => {},
   stopped: () => {},
+  unsure: () => {},
   following: (_, effect) => effect,
   inRoom: (_id, _woken, write) => write,
   driven: () => {},
@@ -342,6 +345,14 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       const execution = watched.get(id)
       if (execution !== undefined) {
         execution.stopped = true
+      }
+    },
+    unsure: (id) => {
+      followed.delete(id)
+      const execution = watched.get(id)
+      if (execution !== undefined) {
+        execution.ours = false
+        execution.unfollowed = true
       }
     },
     following,

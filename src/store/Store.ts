@@ -629,7 +629,8 @@ export class Store extends Context.Service<Store, {
    * waits only while more than 1 MiB or 1,000 writes are pending. For events
    * whose order is the queue's and which nobody sees before they are stored. A
    * submit whose write failed stays in the queue: a commit succeeds only when
-   * all that was submitted before it is stored.
+   * all that was submitted before it is stored. A backend without transactions
+   * may hold to this for each call, each session and each key by itself.
    */
   readonly submit: (writes: NonEmptyReadonlyArray<Write>) => Effect.Effect<void, StoreError>
   readonly key: (name: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, StoreError>

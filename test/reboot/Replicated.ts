@@ -127,21 +127,24 @@ const descendants = (pid: number): ReadonlyArray<Process> => {
   return below(pid)
 }
 
+/** What an application consists of, by pid. */
+export interface Processes {
+  readonly parent: number
+  readonly servers: ReadonlyArray<number>
+  readonly envoy: number
+}
+
 export interface RebootApplication {
   /** Of Envoy. */
   readonly url: URL
-  /** What it consists of now; fails while it is not complete. */
-  readonly processes: Effect.Effect<{
-    readonly parent: number
-    readonly servers: ReadonlyArray<number>
-    readonly envoy: number
-  }>
+  /** Waits until it is complete. */
+  readonly processes: Effect.Effect<Processes>
   readonly lines: ReadonlyArray<string>
 }
 
 const isApplication = ({ command }: Process): boolean => command.includes("book-trip/reboot/main.js")
 
-const roles = (pid: number) => {
+const roles = (pid: number): Processes | undefined => {
   const all = descendants(pid)
   const parent = all.find((process) =>
     isApplication(process) && all.some((other) => isApplication(other) && other.parent === process.pid)

@@ -7,7 +7,7 @@ import { assert, it } from "@effect/vitest"
 import { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
 import { CallToolResultSchema, ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js"
-import { Effect, type Scope } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { hasTasks, readers, stateTypes, tasks, writers } from "../../src/reboot/internal/methods.ts"
 import { describeWithReboot } from "./installed.ts"
 import * as Replicated from "./Replicated.ts"
@@ -124,180 +124,212 @@ const assertBooked = (city: string, events: ReadonlyArray<Event>): void => {
 
 const isWriter = (method: string): boolean => Object.values<string>(writers).includes(method)
 
+/** World, application and three fronts, for all tests. */
+class Replicas extends Context.Service<Replicas, {
+  readonly world: Replicated.World
+  readonly application: Replicated.RebootApplication
+  readonly urls: readonly [URL, URL, URL]
+  readonly killFront: (nth: 0 | 1 | 2) => Effect.Effect<void>
+  /** Calls of the fronts to Reboot, so far. */
+  readonly calls: { reads: number; writes: number }
+}>()("test/reboot/Replicas") {
+  static readonly layer = Layer.effect(
+    Replicas,
+    Effect.gen(function*() {
+      const world = yield* Replicated.world(400)
+      const application = yield* Replicated.application(world)
+      const calls = { reads: 0, writes: 0 }
+      const counting = yield* Replicated.proxy((request) => {
+        const method = /Methods\/(\w+)$/.exec(request.url!)?.[1]
+        if (method !== undefined) calls[isWriter(method) ? "writes" : "reads"]++
+        return application.url
+      })
+      const front = Replicated.front(counting)
+      const fronts = yield* Effect.all([front, front, front], { concurrency: 3 })
+      const urls = [fronts[0].url, fronts[1].url, fronts[2].url] as const
+      return { world, application, urls, killFront: (nth) => fronts[nth].kill("SIGKILL"), calls }
+    })
+  )
+}
+
+/** Much more than any of it takes: several programs may share this machine. */
 const timeout = 180_000
 
 describeWithReboot("replicas", () => {
-  /** World, application and three fronts. */
-  const replicated = Effect.gen(function*() {
-    const world = yield* Replicated.world(400)
-    const application = yield* Replicated.application(world)
-    const calls = { reads: 0, writes: 0 }
-    const counting = yield* Replicated.proxy((request) => {
-      const method = /Methods\/(\w+)$/.exec(request.url!)?.[1]
-      if (method !== undefined) calls[isWriter(method) ? "writes" : "reads"]++
-      return application.url
-    })
-    const fronts = yield* Effect.all(Array.from({ length: 3 }, () => Replicated.front(counting)), { concurrency: 3 })
-    const urls = fronts.map(({ url }) => url)
-    return { world, application, fronts, urls, calls }
-  })
+  it.layer(Replicas.layer, { excludeTestServices: true, timeout })("of two servers and three fronts", (it) => {
+    it.effect(
+      "an official client is served by three fronts in turn, as if they were one",
+      () =>
+        Effect.gen(function*() {
+          const { calls, urls, world } = yield* Replicas
+          const ledger = yield* world.ledger
+          let turn = 0
+          const proxy = yield* Replicated.proxy(() => urls[turn++ % urls.length]!)
+          yield* Effect.promise(async () => {
+            const client = new Client({ name: "replicas", version: "1.0.0" }, { capabilities: { elicitation: {} } })
+            client.setRequestHandler(ElicitRequestSchema, () => ({ action: "accept", content: { ok: true } }))
+            await client.connect(new StreamableHTTPClientTransport(new URL("/mcp", proxy)))
+            assert.deepStrictEqual((await client.listTools()).tools.map(({ name }) => name), ["book_trip"])
+            const before = { ...calls }
+            const progress: Array<number> = []
+            const result = await client.callTool(
+              { name: "book_trip", arguments: { city: "Oslo" } },
+              CallToolResultSchema,
+              { onprogress: ({ progress: value }) => progress.push(value) }
+            )
+            assert.deepStrictEqual(result.structuredContent, { id: "receipt-Oslo", city: "Oslo" })
+            assert.deepStrictEqual(progress, [1, 2, 3])
+            console.log(
+              `a call of three steps with a question: ${calls.writes - before.writes} writes and `
+                + `${calls.reads - before.reads} reads of its fronts`
+            )
+            await client.close()
+          })
+          const { duplicates, effects } = yield* world.ledger
+          assert.deepStrictEqual([duplicates, effects - ledger.effects], [0, 3])
+          assert.isAtLeast(turn, 5)
+        }),
+      timeout
+    )
 
-  const live = (name: string, test: () => Effect.Effect<void, unknown, Scope.Scope>) => it.live(name, test, timeout)
-
-  live("an official client is served by three fronts in turn, as if they were one", () =>
-    Effect.gen(function*() {
-      const { calls, urls, world } = yield* replicated
-      let turn = 0
-      const proxy = yield* Replicated.proxy(() => urls[turn++ % urls.length]!)
-      yield* Effect.promise(async () => {
-        const client = new Client({ name: "replicas", version: "1.0.0" }, { capabilities: { elicitation: {} } })
-        client.setRequestHandler(ElicitRequestSchema, () => ({ action: "accept", content: { ok: true } }))
-        await client.connect(new StreamableHTTPClientTransport(new URL("/mcp", proxy)))
-        assert.deepStrictEqual((await client.listTools()).tools.map(({ name }) => name), ["book_trip"])
-        const before = { ...calls }
-        const progress: Array<number> = []
-        const result = await client.callTool(
-          { name: "book_trip", arguments: { city: "Oslo" } },
-          CallToolResultSchema,
-          { onprogress: ({ progress: value }) => progress.push(value) }
-        )
-        assert.deepStrictEqual(result.structuredContent, { id: "receipt-Oslo", city: "Oslo" })
-        assert.deepStrictEqual(progress, [1, 2, 3])
-        console.log(
-          `a call of three steps with a question: ${calls.writes - before.writes} writes and `
-            + `${calls.reads - before.reads} reads of its fronts`
-        )
-        await client.close()
-      })
-      const { duplicates, effects } = yield* world.ledger
-      assert.deepStrictEqual({ duplicates, effects }, { duplicates: 0, effects: 3 })
-      assert.isAtLeast(turn, 5)
-    }))
-
-  live(
-    "kill -9 of a front, a server process, Envoy, and their parent: each call ends with its result",
-    () =>
+    /** `kill` happens while the flight is being reserved. */
+    const trip = (city: string, kill: Effect.Effect<void>) =>
       Effect.gen(function*() {
-        const { application, fronts, urls, world } = yield* replicated
-        const [first, second, third] = urls as [URL, URL, URL]
-
-        /** `kill` happens while the flight is being reserved. */
-        const trip = (city: string, kill: Effect.Effect<void>) =>
-          Effect.gen(function*() {
-            const conversation = new Conversation()
-            yield* Effect.promise(() => conversation.open(first, second))
-            const response = yield* Effect.promise(() => conversation.request(third, "tools/call", bookTrip(city)))
-            const events = Effect.promise(() =>
-              follow(conversation, [second, third], response, async (event) => {
-                if (!isQuestion(event)) return
-                // any front takes the answer
-                const { id } = event.message
-                const answer = { id, result: { action: "accept", content: { ok: true } } }
-                assert.strictEqual((await conversation.post(second, answer)).status, 202)
-              })
-            )
-            const reserving = Replicated.eventually(() =>
-              world.lines.find((line) => line.includes(`reserve a seat (${city}`))
-            )
-            const [seen] = yield* Effect.all([events, Effect.andThen(reserving, kill)], { concurrency: 2 })
-            assertBooked(city, seen)
+        const { urls: [first, second, third], world } = yield* Replicas
+        const ledger = yield* world.ledger
+        const conversation = new Conversation()
+        yield* Effect.promise(() => conversation.open(first, second))
+        const response = yield* Effect.promise(() => conversation.request(third, "tools/call", bookTrip(city)))
+        const events = Effect.promise(() =>
+          follow(conversation, [first, second], response, async (event) => {
+            if (!isQuestion(event)) return
+            // any front takes the answer
+            const { id } = event.message
+            const answer = { id, result: { action: "accept", content: { ok: true } } }
+            assert.strictEqual((await conversation.post(second, answer)).status, 202)
           })
-
-        const signal = (pid: number) => Effect.sync(() => process.kill(pid, "SIGKILL"))
-
-        const { servers } = yield* application.processes
-        yield* trip("Bergen", signal(servers[0]!))
-        yield* trip("Bodo", Effect.flatMap(application.processes, ({ servers }) => signal(servers[1]!)))
-        yield* trip("Drammen", Effect.flatMap(application.processes, ({ envoy }) => signal(envoy)))
-        yield* trip("Hamar", Effect.flatMap(application.processes, ({ parent }) => signal(parent)))
-        // the front that has the stream
-        yield* trip("Tromso", signal(fronts[2]!.pid))
-
-        // reservation and charge have a key; a mail that was cut off is not sent again
+        )
+        const reserving = Replicated.eventually(() =>
+          world.lines.find((line) => line.includes(`reserve a seat (${city}`))
+        )
+        const [seen] = yield* Effect.all([events, Effect.andThen(reserving, kill)], { concurrency: 2 })
+        assertBooked(city, seen)
+        // a seat, a charge and a mail, each once
         const { duplicates, effects } = yield* world.ledger
-        assert.strictEqual(duplicates, 0)
-        assert.isAtLeast(effects, 2 * 5)
-        assert.isAtMost(effects, 3 * 5)
+        assert.deepStrictEqual([duplicates, effects - ledger.effects], [0, 3])
       })
-  )
 
-  live("a stream is resumed where it was left, on any front", () =>
-    Effect.gen(function*() {
-      const { urls } = yield* replicated
-      const [first, second, third] = urls as [URL, URL, URL]
-      const conversation = new Conversation()
-      const events = yield* Effect.promise(async () => {
-        await conversation.open(first, second)
-        const response = await conversation.request(third, "tools/call", bookTrip("Alta"))
-        const seen: Array<Event> = []
-        for await (const event of eventsOf(response)) {
-          seen.push(event)
-          if (isQuestion(event)) break // and hangs up
-        }
-        const question = seen.at(-1)!.message
-        await conversation.post(first, { id: question.id, result: { action: "accept", content: { ok: true } } })
-        for await (const event of eventsOf(await conversation.resume(second, seen.at(-1)!.id))) {
-          if (event.message !== undefined) seen.push(event)
-        }
-        return seen
+    const killed = (which: (processes: Replicated.Processes) => number) =>
+      Effect.gen(function*() {
+        const { application } = yield* Replicas
+        return Effect.map(application.processes, (processes) => void process.kill(which(processes), "SIGKILL"))
       })
-      assertBooked("Alta", events)
-      // a session that ends at one front has ended at all
-      yield* Effect.promise(async () => {
-        const headers = { "mcp-session-id": conversation.session! }
-        assert.strictEqual((await fetch(new URL("/mcp", first), { method: "DELETE", headers })).status, 204)
-        const status = async () => (await conversation.request(third, "tools/list", {})).status
-        assert.strictEqual(await status(), 404)
-      })
-    }))
 
-  live("a stranger at Envoy's port gets nothing", () =>
-    Effect.gen(function*() {
-      const world = yield* Replicated.world(0)
-      const { url } = yield* Replicated.application(world)
-      const rpc = (type: string, method: string, headers: Record<string, string>) =>
-        Effect.promise(async () => {
-          const path = `/__/reboot/rpc/${encodeURIComponent(`effmcp.v1.${type}:x`)}/effmcp.v1.${type}Methods/${method}`
-          const response = await fetch(new URL(path, url), {
-            method: "POST",
-            headers: { "content-type": "application/json", ...headers },
-            body: JSON.stringify(isWriter(method) ? { request: "{}" } : {})
+    it.effect("a call survives kill -9 of a server process", () =>
+      Effect.gen(function*() {
+        yield* trip("Bergen", yield* killed(({ servers }) => servers[0]!))
+      }), timeout)
+
+    it.effect("a call survives kill -9 of the other server process", () =>
+      Effect.gen(function*() {
+        yield* trip("Bodo", yield* killed(({ servers }) => servers[1]!))
+      }), timeout)
+
+    it.effect("a call survives kill -9 of Envoy", () =>
+      Effect.gen(function*() {
+        yield* trip("Drammen", yield* killed(({ envoy }) => envoy))
+      }), timeout)
+
+    it.effect("a call survives kill -9 of the parent of all", () =>
+      Effect.gen(function*() {
+        yield* trip("Hamar", yield* killed(({ parent }) => parent))
+      }), timeout)
+
+    it.effect("a stream is resumed where it was left, on any front", () =>
+      Effect.gen(function*() {
+        const { urls: [first, second, third] } = yield* Replicas
+        const conversation = new Conversation()
+        const events = yield* Effect.promise(async () => {
+          await conversation.open(first, second)
+          const response = await conversation.request(third, "tools/call", bookTrip("Alta"))
+          const seen: Array<Event> = []
+          for await (const event of eventsOf(response)) {
+            seen.push(event)
+            if (isQuestion(event)) break // and hangs up
+          }
+          const question = seen.at(-1)!.message
+          await conversation.post(first, { id: question.id, result: { action: "accept", content: { ok: true } } })
+          for await (const event of eventsOf(await conversation.resume(second, seen.at(-1)!.id))) {
+            if (event.message !== undefined) seen.push(event)
+          }
+          return seen
+        })
+        assertBooked("Alta", events)
+        // a session that ends at one front has ended at all
+        yield* Effect.promise(async () => {
+          const headers = { "mcp-session-id": conversation.session! }
+          assert.strictEqual((await fetch(new URL("/mcp", first), { method: "DELETE", headers })).status, 204)
+          const status = async () => (await conversation.request(third, "tools/list", {})).status
+          assert.strictEqual(await status(), 404)
+        })
+      }), timeout)
+
+    it.effect("a stranger at Envoy's port gets nothing", () =>
+      Effect.gen(function*() {
+        const { application: { url } } = yield* Replicas
+        const rpc = (type: string, method: string, headers: Record<string, string>) =>
+          Effect.promise(async () => {
+            const path = `/__/reboot/rpc/${
+              encodeURIComponent(`effmcp.v1.${type}:x`)
+            }/effmcp.v1.${type}Methods/${method}`
+            const response = await fetch(new URL(path, url), {
+              method: "POST",
+              headers: { "content-type": "application/json", ...headers },
+              body: JSON.stringify(isWriter(method) ? { request: "{}" } : {})
+            })
+            return { status: response.status, text: await response.text() }
           })
-          return { status: response.status, text: await response.text() }
+        const server = yield* Effect.promise(async () => {
+          const response = await fetch(new URL("/effmcp/wake", url), {
+            headers: { authorization: `Bearer ${Replicated.secret}` }
+          })
+          for await (const chunk of response.body!) return JSON.parse(new TextDecoder().decode(chunk)).server as string
+          throw new Error("The host says nothing")
         })
-      const server = yield* Effect.promise(async () => {
-        const response = await fetch(new URL("/effmcp/wake", url), {
-          headers: { authorization: `Bearer ${Replicated.secret}` }
-        })
-        for await (const chunk of response.body!) return JSON.parse(new TextDecoder().decode(chunk)).server as string
-        throw new Error("The host says nothing")
-      })
-      const strangers: ReadonlyArray<Record<string, string>> = [
-        {},
-        { authorization: "Bearer wrong" },
-        // what makes a call internal to the application, were it believed
-        { "x-reboot-caller-id": `application_id=${server.split("-")[0]}` }
-      ]
-      for (const type of stateTypes) {
-        for (const headers of strangers) {
-          for (const method of [writers[type], readers[type]]) {
-            const { status, text } = yield* rpc(type, method, headers)
-            assert.strictEqual(status, 403, `${type}.${method} ${JSON.stringify(headers)}: ${text}`)
-          }
-          if (hasTasks(type)) {
-            // a workflow is called by a schedule, and only so
-            const scheduled = { ...headers, "x-reboot-task-schedule": new Date().toISOString() }
-            const { status, text } = yield* rpc(type, tasks[type], scheduled)
-            assert.strictEqual(status, 403, `${type}.${tasks[type]} ${JSON.stringify(headers)}: ${text}`)
+        const strangers: ReadonlyArray<Record<string, string>> = [
+          {},
+          { authorization: "Bearer wrong" },
+          // what makes a call internal to the application, were it believed
+          { "x-reboot-caller-id": `application_id=${server.split("-")[0]}` }
+        ]
+        for (const type of stateTypes) {
+          for (const headers of strangers) {
+            for (const method of [writers[type], readers[type]]) {
+              const { status, text } = yield* rpc(type, method, headers)
+              assert.strictEqual(status, 403, `${type}.${method} ${JSON.stringify(headers)}: ${text}`)
+            }
+            if (hasTasks(type)) {
+              // a workflow is called by a schedule, and only so
+              const scheduled = { ...headers, "x-reboot-task-schedule": new Date().toISOString() }
+              const { status, text } = yield* rpc(type, tasks[type], scheduled)
+              assert.strictEqual(status, 403, `${type}.${tasks[type]} ${JSON.stringify(headers)}: ${text}`)
+            }
           }
         }
-      }
-      for (const [path, method] of [["/effmcp/wake", "GET"], ["/effmcp/flush", "POST"]] as const) {
-        for (const headers of strangers) {
-          const response = yield* Effect.promise(() => fetch(new URL(path, url), { method, headers }))
-          yield* Effect.promise(() => response.text())
-          assert.strictEqual(response.status, 401)
+        for (const [path, method] of [["/effmcp/wake", "GET"], ["/effmcp/flush", "POST"]] as const) {
+          for (const headers of strangers) {
+            const response = yield* Effect.promise(() => fetch(new URL(path, url), { method, headers }))
+            yield* Effect.promise(() => response.text())
+            assert.strictEqual(response.status, 401)
+          }
         }
-      }
-    }))
+      }), timeout)
+
+    // The last one: this front is not started again.
+    it.effect("a call survives kill -9 of the front that has its stream", () =>
+      Effect.gen(function*() {
+        const { killFront } = yield* Replicas
+        yield* trip("Tromso", killFront(2))
+      }), timeout)
+  })
 })

@@ -20,6 +20,15 @@ export type LaneWrite = Store.Write | CallWrite | SessionWrite
 const maxWrites = 256
 const maxSize = 512 * 1024
 
+/**
+ * Largest value of a session or a key, in bytes of UTF-8: they are never in
+ * chunks, and a session is written whole. Those of calls may be as large as the
+ * store takes any.
+ *
+ * @internal
+ */
+export const maxInStateBytes = 512 * 1024
+
 interface Route {
   readonly type: "Call" | "Session" | "Chunk"
   readonly id: string
@@ -72,11 +81,11 @@ export const groupsOf = (
 ): ReadonlyArray<Group<LaneWrite>> | StoreError => {
   const groups: Array<{ readonly route: Route; writes: Array<Store.Write>; size: number; readonly alone: boolean }> = []
   for (const write of writes) {
-    const size = measure([write], maxPayloadBytes)
+    const route = routeOf(write)
+    const size = measure([write], route.type === "Call" ? maxPayloadBytes : Math.min(maxPayloadBytes, maxInStateBytes))
     if (typeof size !== "number") {
       return size
     }
-    const route = routeOf(write)
     // a result that is forgotten in the write that brings it would never reach the parent
     const alone = write._tag === "ForgetSession" || write._tag === "Forget" || route.type === "Chunk"
     const last = groups.at(-1)

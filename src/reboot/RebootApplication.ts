@@ -104,8 +104,8 @@ const shortestSecret = 32
 /** For servers to drain; see `Limits.DrainTimeout`. */
 const stopTimeout: Duration.Input = "20 seconds"
 
-/** Hosts tell each other from an application that restarts: it takes them along. */
-const outageTimeout: Duration.Input = "15 seconds"
+/** A server process that does not answer takes the others along: nobody waits for it longer, least of all at the end. */
+const outageTimeout: Duration.Input = "3 seconds"
 
 const misconfigured = (message: string): StoreError => new StoreError({ reason: "Io", message })
 

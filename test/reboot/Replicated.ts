@@ -179,7 +179,7 @@ export const application = (world: World): Effect.Effect<RebootApplication, neve
       (child) =>
         Effect.gen(function*() {
           const all = descendants(child.pid!)
-          yield* Effect.timeoutOption(ended(child, "SIGTERM"), "20 seconds")
+          yield* Effect.timeoutOption(Effect.interruptible(ended(child, "SIGTERM")), "30 seconds")
           for (const { pid } of all) {
             try {
               process.kill(pid, "SIGKILL")

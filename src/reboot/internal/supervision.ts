@@ -48,7 +48,7 @@ export const servers = (
         Effect.gen(function*() {
           restore()
           if (Exit.isSuccess(exit) || Exit.hasInterrupts(exit)) {
-            yield* Effect.timeoutOption(stopAll(children), stopTimeout)
+            yield* Effect.timeoutOption(Effect.interruptible(stopAll(children)), stopTimeout)
           }
           killAll()
           process.off("exit", killAll)

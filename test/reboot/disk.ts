@@ -61,7 +61,7 @@ const on = (namespaces: Openings.Namespaces, options?: Options): Disk.Disk => {
   let disks = 0
   return {
     name: "Reboot",
-    make: Effect.map(namespaces(`disk-${process.pid}-${Date.now()}-${++disks}`), (line) => instance(line, options))
+    make: Effect.suspend(() => Effect.map(namespaces(`disk-${++disks}`), (line) => instance(line, options)))
   }
 }
 

@@ -75,6 +75,8 @@ const started = async (env: Readonly<Record<string, string>> = {}) => {
     clients: await Promise.all(range(sessions).map(() => Client.open(url))),
     /** Executions by state. */
     executions: () => ask("/executions") as Promise<Readonly<Record<string, number>>>,
+    /** Calls that are over and were not forgotten. */
+    kept: () => ask("/kept") as Promise<number>,
     /** Heap after garbage collection, and all of the process, in MiB. */
     memory: async () => {
       const { heap, rss } = await ask("/memory") as { readonly heap: number; readonly rss: number }
@@ -168,6 +170,7 @@ const levelOff = async (): Promise<void> => {
         `all ${sample.rss.toFixed(0)} MiB  ${seconds(began)}`
     )
   }
+  console.log(`${await server.kept()} of them are not forgotten yet`)
   check(wrong === 0, `${calls} calls were answered, ${Math.round(calls / (performance.now() - began) * 1000)} a second`)
   for (const what of ["heap", "rss"] as const) {
     const half = samples.slice(Math.floor(samples.length / 2))

@@ -40,6 +40,15 @@ const control = Layer.mergeAll(
       return HttpServerResponse.json({ heap: heapUsed, rss })
     })
   ),
+  /** Calls that are over and were not forgotten. */
+  HttpRouter.add(
+    "GET",
+    "/kept",
+    Effect.gen(function*() {
+      const { streams } = yield* Store.Store
+      return yield* HttpServerResponse.json(yield* Stream.runCount(streams({ closedBefore: Infinity })))
+    })
+  ),
   /** Executions by state. */
   HttpRouter.add(
     "GET",

@@ -117,6 +117,50 @@ describe("writes of Reboot", () => {
       assert.strictEqual(counts.writes.Call - before, 3)
     }))
 
+  it.effect("a call that tells much at once waits for its old events to leave the state", () =>
+    Effect.gen(function*() {
+      const disk = new Simulated.Disk()
+      const { open } = yield* begin(disk)
+      yield* open.commit([openStream("a"), start("a")])
+      const data = JSON.stringify("x".repeat(30_000))
+      let largest = 0
+      for (let i = 0; i < 300; i++) {
+        yield* open.submit([{ _tag: "Append", stream: "a", key: `k${i}`, data }])
+        largest = Math.max(largest, disk.stateOf("Call", "a").events.join("").length)
+      }
+      yield* open.commit([last("a")])
+      assert.isBelow(largest, 2 * 1024 * 1024)
+      const { events } = yield* open.events("a", 0, 1_000)
+      assert.deepStrictEqual(events.map(({ seq }) => seq), Array.from({ length: 301 }, (_, i) => i + 1))
+      assert.isTrue(events.slice(0, -1).every((event) => event.data === data))
+    }))
+
+  it.effect("what follows a submit is tried again while it fails, and holds up no store that closes", () =>
+    Effect.gen(function*() {
+      const times: Array<number> = []
+      const process = yield* begin(new Simulated.Disk(), {
+        before: ({ type }) =>
+          type === "Timers"
+            ? Effect.andThen(
+              Effect.map(Clock.currentTimeMillis, (now) => times.push(now)),
+              Effect.fail(new StoreError({ reason: "Io", message: "not now" }))
+            )
+            : Effect.void
+      })
+      yield* commit(process, start("a"))
+      yield* process.open.submit([arm("a", "t", 1_000_000)])
+      for (let i = 0; i < 60; i++) {
+        yield* TestClock.adjust("10 seconds")
+        yield* settle
+      }
+      const waits = times.slice(1).map((time, i) => time - times[i]!)
+      assert.isAbove(waits.length, 10)
+      assert.isAtMost(Math.max(...waits), 40_000)
+      const before = times.length
+      yield* process.close
+      assert.strictEqual(times.length, before + 1, "the store that closes tries once more, and waits no longer")
+    }).pipe(silent))
+
   it.effect("a submit that failed stays: a commit of its state succeeds only with it, one of another without", () =>
     Effect.gen(function*() {
       let failing = true

@@ -357,36 +357,42 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       })
     )
 
-  /** Old entries leave the state; it is only larger until they have. */
-  const spill = (id: string, what: Omit<Spill, "_tag" | "chunk">): void => {
+  /** Where it fails the next write asks for it again. */
+  const spillBy = <A>(
+    id: string,
+    what: Omit<Spill, "_tag" | "chunk">,
+    write: (spill: Spill) => Effect.Effect<A, StoreError>
+  ): Effect.Effect<void> =>
+    Effect.ignore(Effect.gen(function*() {
+      const text = callRead.spilled(yield* mirror.read("Call", stateId.make(id)), what)
+      if (text !== undefined) {
+        yield* write({ _tag: "Spill", ...what, chunk: yield* values.putEntries(text) })
+      }
+    }))
+
+  /**
+   * Old entries leave the state; it is only larger until they have. Others are
+   * written meanwhile; where they ask for more, they wait, or a call that tells
+   * much would grow faster than its entries leave.
+   */
+  const spill = (id: string, what: Omit<Spill, "_tag" | "chunk">): Effect.Effect<void> => {
     if (spilling.has(id)) {
-      return
+      return spillBy(id, what, (write) => writeNow(id, [[write]], false))
     }
     spilling.add(id)
     options.fork(
-      Effect.gen(function*() {
-        const text = callRead.spilled(yield* mirror.read("Call", stateId.make(id)), what)
-        if (text !== undefined) {
-          const chunk = yield* values.putEntries(text)
-          yield* options.lanes().first({ type: "Call", id, writes: [{ _tag: "Spill", ...what, chunk }], size: 0 })
-        }
-      }).pipe(
-        // the next write asks for it again
-        Effect.ignore,
+      spillBy(id, what, (write) => options.lanes().first({ type: "Call", id, writes: [write], size: 0 })).pipe(
         Effect.ensuring(Effect.sync(() => spilling.delete(id)))
       )
     )
+    return Effect.void
   }
 
   /** Where the execution stands, when nobody may be told of it any more. */
   const look = (id: string): Effect.Effect<void, StoreError> =>
     Effect.map(mirror.read("Call", stateId.make(id)), (state) => options.tasks().observe(id, standing(state)))
 
-  const writeNow = Effect.fnUntraced(function*(
-    id: string,
-    groups: ReadonlyArray<ReadonlyArray<CallWrite>>,
-    uncertain: boolean
-  ): Effect.fn.Return<ReadonlyArray<Written>, StoreError> {
+  const writeNow: Calls["write"] = Effect.fnUntraced(function*(id, groups, uncertain) {
     const key = stateId.make(id)
     const writes = groups.flat()
     const request = yield* stored(writes)
@@ -418,7 +424,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       }))
     )
     if (response.spill !== undefined) {
-      spill(id, response.spill)
+      yield* spill(id, response.spill)
     }
     let at = 0
     return groups.map((group): Written => {

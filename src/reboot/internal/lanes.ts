@@ -135,6 +135,8 @@ export const make = Effect.fnUntraced(function*<W>(options: Options<W>): Effect.
   const lists = new Set<List<W>>()
   let pendingWrites = 0
   let pendingSize = 0
+  /** Waits of what follows a submit and failed. */
+  const retries = new Set<Fiber.Fiber<void>>()
   /** Submits that wait for the backlog to shrink. */
   const waiting = new Set<(effect: Effect.Effect<void, StoreError>) => void>()
   /** Why the last write failed. */
@@ -291,7 +293,14 @@ export const make = Effect.fnUntraced(function*<W>(options: Options<W>): Effect.
       if (place.list.resume !== undefined || onIdle !== undefined) {
         return fail(place.list, error)
       }
-      finish(place, Effect.delay(after, delayMillis(backoff, attempt)), attempt + 1)
+      const retry = runFork(Effect.sleep(delayMillis(backoff, attempt)))
+      retries.add(retry)
+      retry.addObserver(() => {
+        retries.delete(retry)
+        if (lists.has(place.list)) {
+          finish(place, after, attempt + 1)
+        }
+      })
     })
   }
 
@@ -424,6 +433,10 @@ export const make = Effect.fnUntraced(function*<W>(options: Options<W>): Effect.
       onIdle = () => resume(Effect.void)
       for (const lane of Array.from(lanes.values())) {
         flush(lane)
+      }
+      // once more: what fails now is left to the next process
+      for (const retry of Array.from(retries)) {
+        retry.interruptUnsafe()
       }
       if (lists.size === 0) {
         resume(Effect.void)

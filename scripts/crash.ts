@@ -32,8 +32,8 @@ interface Job {
 }
 
 interface Settings {
-  /** Random ones, of each job. */
-  readonly schedules: number
+  /** Random ones, of each job. Default: 40; on Reboot, where time is real, 12. */
+  readonly schedules: Option.Option<number>
   readonly seed: number
 }
 
@@ -53,12 +53,15 @@ const prove = (jobs: ReadonlyArray<Job>, settings: Settings) =>
     const prover = yield* RpcClient.make(Prover)
     // a process has one Reboot, and this one has it
     const reboot = jobs.some(({ store }) => store === "reboot") ? yield* RebootDisk.embedded : undefined
-    const proved = ({ area, store }: Job) =>
-      store !== "reboot"
-        ? prover.prove({ area, store, ...settings })
+    const proved = ({ area, store }: Job) => {
+      const { seed } = settings
+      const schedules = Option.getOrElse(settings.schedules, () => store === "reboot" ? 12 : 40)
+      return store !== "reboot"
+        ? prover.prove({ area, store, schedules, seed })
         : reboot === undefined
         ? Effect.die(new Error("Reboot was not started"))
-        : proofOf(Effect.map(random(area, store, reboot, settings), (report) => [report]))
+        : proofOf(Effect.map(random(area, store, reboot, { schedules, seed }), (report) => [report]))
+    }
     return yield* Effect.forEach(
       jobs,
       (job) =>
@@ -207,8 +210,8 @@ const crash = Command.make(
       Flag.atLeast(0)
     ),
     schedules: Flag.Int("schedules").pipe(
-      Flag.withDescription("Random schedules of each area on each store"),
-      Flag.withDefault(40)
+      Flag.withDescription("Random schedules of each area on each store; default: 40, on Reboot 12"),
+      Flag.optional
     ),
     programs: Flag.Int("programs").pipe(
       Flag.withDescription("Random programs, each with a random schedule"),

@@ -7,7 +7,7 @@
  * child's end). So a process can also die before or after any one of those, and
  * a torn commit is one of which the first writes were made.
  */
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import type { Store as StoreService } from "effect-durable-mcp"
 import { CrashTest, type Disk } from "effect-durable-mcp/testing"
 import type { Application } from "../../src/reboot/internal/Application.ts"
@@ -69,30 +69,6 @@ const on = (namespaces: Openings.Namespaces, options?: Options): Disk.Disk => {
 export const embedded: Effect.Effect<Disk.Disk, StoreError, Scope.Scope> = Effect.gen(function*() {
   return on(yield* Openings.make(yield* Started.make))
 })
-
-/** A Reboot for each process, which goes down with it: one run at a time. */
-export const restarted: Disk.Disk = {
-  name: "Reboot, restarted",
-  make: Effect.gen(function*() {
-    const path = yield* Started.folder
-    const outer = yield* Effect.scope
-    let present: Scope.Closeable | undefined
-    let namespace: Openings.Namespace | undefined
-    return instance({
-      open: Effect.gen(function*() {
-        if (present !== undefined) {
-          yield* Scope.close(present, Exit.void)
-        }
-        present = yield* Scope.fork(outer)
-        const namespaces = yield* Scope.provide(Effect.flatMap(Started.on(path), Openings.make), present)
-        namespace = yield* Scope.provide(namespaces("disk"), present)
-        return yield* namespace.open
-      }),
-      fence: () => namespace?.fence(),
-      isBusy: () => namespace?.isBusy() === true
-    })
-  })
-}
 
 const instance = (line: Line, options: Options = {}): Disk.Instance => {
   const watched = new Watched()

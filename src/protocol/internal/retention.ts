@@ -15,7 +15,7 @@ import { EventLog } from "../../session/EventLog.ts"
 import * as Limits from "../../session/Limits.ts"
 import { Outbox } from "../../session/Outbox.ts"
 import { Sessions } from "../../session/Sessions.ts"
-import { type ExecutionSummary, Store } from "../../store/Store.ts"
+import { type ExecutionSummary, Store, type Write } from "../../store/Store.ts"
 import type { StoreError } from "../../store/StoreError.ts"
 
 const unfinished: ReadonlyArray<ExecutionSummary["state"]> = ["running", "waiting", "stopped", "stuck"]
@@ -70,6 +70,10 @@ export const make: Effect.Effect<
       f: (group: Arr.NonEmptyReadonlyArray<A>) => Effect.Effect<unknown, StoreError>
     ): Effect.Effect<void, StoreError> => Stream.runForEach(Stream.grouped(records, 64), f)
 
+    /** A commit each: a store of many states makes the writes of one commit one after the other. */
+    const forgetAll = (writes: ReadonlyArray<Write>): Effect.Effect<void, StoreError> =>
+      Effect.forEach(writes, (write) => store.commit([write]), { concurrency: "unbounded", discard: true })
+
     // `touched` is behind the last use by a quarter of the timeout at most.
     const endIdle = (now: number): Effect.Effect<void, StoreError> =>
       each(
@@ -83,13 +87,13 @@ export const make: Effect.Effect<
     const forgetEnded = each(store.sessions({ ended: true }), (ended) =>
       Effect.andThen(
         Effect.forEach(ended, ({ id }) => cancelCalls(id), { discard: true }),
-        store.commit(Arr.map(ended, ({ id }) => ({ _tag: "ForgetSession", id })))
+        forgetAll(Arr.map(ended, ({ id }) => ({ _tag: "ForgetSession", id })))
       ))
 
     const forgetCalls = (now: number): Effect.Effect<void, StoreError> =>
       each(
         store.streams({ closedBefore: now - callRetention }),
-        (closed) => store.commit(Arr.map(closed, ({ stream }) => ({ _tag: "Forget", id: stream })))
+        (closed) => forgetAll(Arr.map(closed, ({ stream }) => ({ _tag: "Forget", id: stream })))
       )
 
     const sweep = Effect.gen(function*() {

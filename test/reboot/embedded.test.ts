@@ -94,6 +94,16 @@ async def store_later(self, *, state_ref, **kwargs):
 _set(states.SidecarStateManager, "_store", store_later)
 `
 
+/** Fails when Reboot holds more than it may, or all that was written. */
+const holdsLittle = `
+import reboot.aio.tests as tests
+recent = tests.effect_durable_mcp.recent
+held = tests.effect_durable_mcp.server._state_manager._states["effmcp.v1.Chunk"]
+size = sum(state.ByteSize() for state in held.values())
+if size > recent.kept or len(held) != len(recent._sizes):
+    raise Exception(f"{len(held)} states of {size} bytes are held, {len(recent._sizes)} are counted")
+`
+
 const slow = 60_000
 
 describeWithReboot("Reboot in this process", () => {
@@ -143,6 +153,32 @@ describeWithReboot("Reboot in this process", () => {
           return begun
         }))
       assert.include([yield* begins, yield* begins, yield* begins], "Call/c")
+    }), slow)
+
+  it.live("does not hold every state in memory, and reads again what it does not hold", () =>
+    Effect.gen(function*() {
+      const directory = yield* StateDirectory.make
+      yield* using(directory, (application) =>
+        Effect.gen(function*() {
+          const ids = Array.from({ length: 60 }, (_, i) => `c${i}`)
+          const valueOf = (id: string) => id.padEnd(400_000, "x")
+          yield* Effect.forEach(ids, (id) => application.write("Chunk", id, { value: valueOf(id) }), { concurrency: 8 })
+          Patches.importPy(
+            yield* Effect.flatMap(installation(), Process.load),
+            "effect_durable_mcp_test.held",
+            holdsLittle,
+            "Reboot holds too much"
+          )
+          const again = yield* Effect.forEach(ids, (id) =>
+            Effect.all([application.read("Chunk", id), application.write("Chunk", id, { value: "another" })], {
+              concurrency: 2
+            }), { concurrency: 8 })
+          again.forEach(([state, { response }], i) => {
+            assert.strictEqual(state.value, valueOf(ids[i]!))
+            assert.isFalse(response.fresh)
+            assert.strictEqual(response.value, valueOf(ids[i]!))
+          })
+        }))
     }), slow)
 
   it.live("hands tasks to who serves next", () =>

@@ -197,6 +197,52 @@ _set(client, "shard_for_actor", shard_for_actor)
 `
 
 /**
+ * Reboot keeps every state that it has loaded, for ever. Here those go from its
+ * memory that were not used for longest, when all are more than `kept` bytes: the
+ * next use loads them again. One that is in use stays.
+ */
+const boundedMemory = `
+import collections, reboot.aio.state_managers as state_managers
+for name in ("_states", "_mutator_locks", "_transaction_writer_locks", "_loads", "_streaming_readers",
+             "_participant_transactions"):
+    if name not in state_managers.SidecarStateManager.__init__.__code__.co_names:
+        raise Exception(f"SidecarStateManager has no {name}")
+class Recent:
+    kept = 16 * 1024 * 1024
+    # what the objects around a small state take
+    overhead = 4096
+    def __init__(self, manager):
+        self._manager = manager
+        self._sizes = collections.OrderedDict()
+        self._total = 0
+    def used(self, type, ref):
+        state = self._manager._states[type].get(ref)
+        self._total -= self._sizes.pop((type, ref), 0)
+        size = self.overhead + (0 if state is None else state.ByteSize())
+        self._sizes[(type, ref)] = size
+        self._total += size
+        for _ in range(len(self._sizes)):
+            if self._total <= self.kept:
+                break
+            (type, ref), size = self._sizes.popitem(last=False)
+            if self._is_in_use(type, ref):
+                self._sizes[(type, ref)] = size
+            else:
+                self._total -= size
+                self._manager._states[type].pop(ref, None)
+                self._manager._mutator_locks[type].pop(ref, None)
+                self._manager._transaction_writer_locks[type].pop(ref, None)
+    def _is_in_use(self, type, ref):
+        lock = self._manager._mutator_locks[type].get(ref)
+        return (
+            (lock is not None and (lock.locked() or bool(lock._waiters)))
+            or ref in self._manager._loads[type]
+            or ref in self._manager._streaming_readers[type]
+            or ref in self._manager._participant_transactions[type]
+        )
+`
+
+/**
  * Methods called from this process, without gRPC in between and without a key
  * for each call, which Reboot would keep for ever: our writes may be repeated as
  * they are. Half of what a write costs otherwise. What needs no socket needs no
@@ -207,13 +253,14 @@ import sys, reboot.aio.servers as servers
 from reboot.aio.headers import AUTHORIZATION_HEADER, STATE_REF_HEADER
 from reboot.aio.internals.contextvars import use_application_id
 from reboot.aio.types import StateRef
-for name in ("_middleware_by_state_type_name", "_application_id"):
+for name in ("_middleware_by_state_type_name", "_application_id", "_state_manager"):
     if name not in servers.ServiceServer.__init__.__code__.co_names:
         raise Exception(f"ServiceServer has no {name}")
 serve = servers.ServiceServer.start
 async def start_server(self):
     await serve(self)
     tests.effect_durable_mcp.server = self
+    tests.effect_durable_mcp.recent = Recent(self._state_manager)
 _set(servers.ServiceServer, "start", start_server)
 class Failed(Exception):
     pass
@@ -247,8 +294,9 @@ class DirectCalls:
         server = tests.effect_durable_mcp.server
         middleware = server._middleware_by_state_type_name[self._type]
         token = vars(sys.modules[type(middleware).__module__])["__internal_magic_token__"]
+        ref = StateRef.from_id(self._type, id)
         call = Call((
-            (STATE_REF_HEADER, StateRef.from_id(self._type, id).to_str()),
+            (STATE_REF_HEADER, ref.to_str()),
             (AUTHORIZATION_HEADER, f"Bearer {token}"),
         ))
         try:
@@ -256,6 +304,8 @@ class DirectCalls:
                 return await getattr(middleware, method)(request, call)
         except grpc.aio.AioRpcError as error:  # the database's
             raise Failed(error.details())
+        finally:
+            tests.effect_durable_mcp.recent.used(self._type, ref)
 globals()["DirectCalls"] = DirectCalls
 `
 
@@ -339,7 +389,7 @@ export const apply = (loaded: Loaded): void => {
   importPy(
     loaded,
     patchesModule,
-    [wheel, harness, sockets, database, react, shards, directMethods, logging].join("\n"),
+    [wheel, harness, sockets, database, react, shards, boundedMemory, directMethods, logging].join("\n"),
     "Reboot cannot be patched"
   )
   patchExpress(loaded)

@@ -49,6 +49,11 @@ export class Client {
     return client
   }
 
+  /** Ends the session. */
+  async close(): Promise<void> {
+    await (await fetch(this.#url(), { method: "DELETE", headers: this.#headers })).text()
+  }
+
   /** Calls, and hangs up at the first event, or at the question where one is to come. */
   async leave(tool: string, args: object, until: "accepted" | "asked"): Promise<Left> {
     const response = await this.#call(tool, args)

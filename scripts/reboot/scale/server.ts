@@ -7,7 +7,7 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Layer, Schema, Stream } from "effect"
 import { Durable, DurableMcp, Limits, SqliteStore, Store } from "effect-durable-mcp"
-import { RebootStore } from "effect-durable-mcp/reboot"
+import { RebootLimits, RebootStore } from "effect-durable-mcp/reboot"
 import { Tool, Toolkit } from "effect/ai"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { join } from "node:path"
@@ -91,7 +91,9 @@ const program = Effect.gen(function*() {
       // waiting calls are soon on disk alone
       Layer.succeed(Limits.IdleDelay)("200 millis"),
       Layer.succeed(Limits.CallRetention)(retention as "1 hour"),
-      Layer.succeed(Limits.SweepInterval)("5 seconds")
+      Layer.succeed(Limits.SweepInterval)("5 seconds"),
+      // a level that 20,000 calls reach
+      Layer.succeed(RebootLimits.StatesInMemory)(2 * 1024 * 1024)
     ))
   )
 })
